@@ -114,6 +114,7 @@ fn of_a_card_that_was_closed_before_nobody_is_told() {
         first6: 411_111,
         last4: 1,
         expiry: month(2029, 12),
+        holder: None,
         shipping: None,
         issued_at: switch.at,
     };

@@ -2,14 +2,16 @@
 
 mod engine_support;
 
-use cardswitch::engine::cardholders::ChangeCardholder;
+use cardswitch::engine::cardholders::{ChangeCardholder, Holder, SetCardholder};
 use cardswitch::engine::command::{Action, ChangeCardHolder};
 use cardswitch::engine::decide::Outcome;
 use cardswitch::engine::facts::Country;
 use cardswitch::engine::hash::state_hash;
 use cardswitch::engine::ids::*;
-use cardswitch::engine::registry::{RegistryAction, RegistryOutcome};
+use cardswitch::engine::registry::{RegistryAction, RegistryOutcome, RegistryRefusal};
+use cardswitch::engine::reissue::ReissueReason;
 use cardswitch::engine::snapshot;
+use cardswitch::engine::time::Expiry;
 use cardswitch::engine::world::World;
 use engine_support::*;
 
@@ -52,6 +54,7 @@ fn a_verification_that_a_shard_has_not_heard_of_is_pending_until_it_has() {
         let change = ChangeCardHolder {
             card_id,
             holder: next.holder,
+            is_set: false,
         };
         let card = |switch: &Switch| switch.world.shard(next.root).card(card_id).cloned();
         assert!(!card(&switch).unwrap().is_verified());
@@ -102,7 +105,11 @@ fn a_change_of_what_cards_know_is_pending_until_they_have_heard_and_a_name_is_no
         ("IE", false)
     );
     let card_id = CardId(101);
-    let told = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+    let told = Action::ChangeCardHolder(ChangeCardHolder {
+        card_id,
+        holder,
+        is_set: false,
+    });
     switch.command(AccountId(1), told);
     assert!(switch.world.pending_holders.is_empty());
     let card = switch.world.shard(AccountId(1)).card(card_id);
@@ -141,7 +148,11 @@ fn a_card_that_heard_of_an_earlier_change_last_is_told_of_the_latest_again() {
     });
     let card_id = CardId(101);
     for (holder, pending) in [(holders[0], 1), (holders[1], 0)] {
-        let told = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+        let told = Action::ChangeCardHolder(ChangeCardHolder {
+            card_id,
+            holder,
+            is_set: false,
+        });
         switch.command(AccountId(1), told);
         for world in [&switch.world, &switch.replayed(3)] {
             let left = world.pending_holders.values();
@@ -149,4 +160,102 @@ fn a_card_that_heard_of_an_earlier_change_last_is_told_of_the_latest_again() {
             assert_eq!(left.count(), pending);
         }
     }
+}
+
+/// A card in a tree of its own, and two cardholders: one abroad, one at home.
+fn card_and_two_holders() -> Switch {
+    let mut switch = Switch::new(2);
+    switch.cardholder(81, "DE", false);
+    switch.cardholder(82, "IE", true);
+    switch.open_account(1, Default::default());
+    switch.open_card(NewCard::of(101, 1, 1));
+    switch
+}
+
+fn holder_of(world: &World, card: u64) -> Option<Holder> {
+    let card = world.shard(AccountId(1)).card(CardId(card));
+    card.unwrap().holder
+}
+
+fn known(world: &World, id: u64) -> (Holder, usize) {
+    let known = &world.registry.cardholders[&CardholderId(id)];
+    (known.cardholder.holder(), known.cards.len())
+}
+
+#[test]
+fn a_card_has_the_cardholder_that_was_set_last_and_hears_of_no_other() {
+    let mut switch = card_and_two_holders();
+    let set = |switch: &mut Switch, id: u64| {
+        let set = SetCardholder {
+            card_id: CardId(101),
+            cardholder_id: CardholderId(id),
+        };
+        switch.registry(RegistryAction::SetCardholder(set))
+    };
+    let tell = |switch: &mut Switch, holder: Holder, is_set: bool| {
+        let change = ChangeCardHolder {
+            card_id: CardId(101),
+            holder,
+            is_set,
+        };
+        let told = switch.command(AccountId(1), Action::ChangeCardHolder(change));
+        matches!(told, Outcome::Event(_))
+    };
+    for (id, cards) in [(81, [1, 0]), (82, [0, 1]), (81, [1, 0])] {
+        assert!(matches!(set(&mut switch, id), RegistryOutcome::Event(_)));
+        assert_eq!(set(&mut switch, id), RegistryOutcome::AlreadyDone);
+        // What its shard has not heard is kept until it has.
+        for world in [switch.replayed(3), through_snapshot(&switch.world, 1)] {
+            assert_eq!(state_hash(&world), state_hash(&switch.world));
+            assert_eq!(world.pending_holders.len(), 1);
+            assert_eq!([81, 82].map(|id| known(&world, id).1), cards);
+        }
+        let holder = known(&switch.world, id).0;
+        assert!(tell(&mut switch, holder, true));
+        assert!(!tell(&mut switch, holder, true), "once more");
+        assert!(switch.world.pending_holders.is_empty());
+        let other = Holder {
+            verified: !known(&switch.world, 163 - id).0.verified,
+            ..known(&switch.world, 163 - id).0
+        };
+        assert!(!tell(&mut switch, other, false), "what is new of another");
+        assert_eq!(holder_of(&switch.world, 101), Some(holder));
+    }
+    let verified = RegistryAction::VerifyCardholder(CardholderId(81));
+    switch.registry(verified);
+    let holder = known(&switch.world, 81).0;
+    assert!(tell(&mut switch, holder, false), "what is new of its own");
+    assert_eq!(holder_of(&switch.world, 101), Some(holder));
+    for (card, id) in [(102, 81), (101, 83)] {
+        let set = SetCardholder {
+            card_id: CardId(card),
+            cardholder_id: CardholderId(id),
+        };
+        let refused = switch.registry(RegistryAction::SetCardholder(set));
+        assert!(
+            matches!(refused, RegistryOutcome::Refused(_)),
+            "{card} {id}"
+        );
+    }
+}
+
+#[test]
+fn a_card_in_place_of_one_has_the_cardholder_that_the_registry_knows() {
+    let mut switch = card_and_two_holders();
+    switch.set_cardholder(101, 81);
+    // Its shard has not heard of it when it replaces the card.
+    let set = SetCardholder {
+        card_id: CardId(101),
+        cardholder_id: CardholderId(82),
+    };
+    switch.registry(RegistryAction::SetCardholder(set));
+    let expiry = Expiry::new(2030, 12).unwrap();
+    let replaced = switch.reissue(102, 101, ReissueReason::Damaged, expiry);
+    replaced.unwrap();
+    let holder = known(&switch.world, 82).0;
+    assert_eq!(holder_of(&switch.world, 102), Some(holder));
+    assert_eq!([81, 82].map(|id| known(&switch.world, id).1), [0, 2]);
+    let refused = switch.set_cardholder(101, 81);
+    let expected = RegistryRefusal::CardReplaced(CardId(102));
+    assert_eq!(refused, RegistryOutcome::Refused(expected));
 }

@@ -107,7 +107,7 @@ fn records_of_another_format_are_refused_by_name() {
     for line in text.lines().skip(1) {
         let error = record::read(&bytes_of(line)).unwrap_err();
         let told =
-            "the record has format 1, this program reads format 9; use the version that wrote it";
+            "the record has format 1, this program reads format 10; use the version that wrote it";
         assert_eq!(error.to_string(), told);
     }
 }
@@ -782,6 +782,8 @@ fn of_nobody(switch: &mut Switch) {
         api_key_id: "root".into(),
     };
     switch.registry(RegistryAction::RevealCard(Box::new(reveal)));
+    switch.cardholder(82, "IE", true);
+    switch.set_cardholder(11, 82);
     let request = IdempotentRequest {
         key: IdempotencyKey(7),
         request_hash: 8,
@@ -808,8 +810,15 @@ fn of_nobody(switch: &mut Switch) {
             Bin::from("411111").unwrap(),
             Bin::from("42222222").unwrap(),
         ]),
+        bin_facts: vec![BinFacts {
+            bin: Bin::from("42222222").unwrap(),
+            network: Some("mastercard".into()),
+            region: Some("EU".into()),
+            product_type: None,
+        }],
         product_type: Some("prepaid".into()),
         region: Some("US".into()),
+        master_account_id: Some(Some(AccountId(1))),
         second_approver: Some(SecondApprover {
             top_ups_above_minor: Some(100_000),
             limit_raises: true,

@@ -450,6 +450,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 home_country: Country(*b"DE"),
                 verified,
             },
+            is_set: verified,
         })
     });
     let reasons: Vec<_> = ReissueReason::NAMED
@@ -466,6 +467,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 first6: 411_111,
                 last4: 2,
                 expiry: Expiry(expiry),
+                holder: None,
                 shipping: None,
                 issued_at: Timestamp(i64::from(expiry)),
             }))

@@ -303,15 +303,15 @@ fn a_dump_is_a_json_object_a_line_with_the_names_of_the_rest_interface() {
          create_program create_risk_rule end_top_up end_transfer fail_reference issue_card \
          note_low_balance open_account open_card open_token put_decision_endpoint put_fee_schedule receive_transfer reissue_card \
          release_hold renew_card replace_card request_approval request_exception request_token \
-         reserve_reference reset_verification_tries resolve reveal_card reverse reverse_unknown_card set_exchange_rates \
-         set_link_controls tell_cards_of_link top_up transfer verify_cardholder withhold"
+         reserve_reference reset_verification_tries resolve reveal_card reverse reverse_unknown_card set_cardholder \
+         set_exchange_rates set_link_controls tell_cards_of_link top_up transfer verify_cardholder withhold"
     );
     assert_eq!(
         named(events),
         "account_changed account_opened account_status_changed advised approval_changed authorized \
          auto_topped_up balance_low card_batch_changed card_controls_changed card_holder_changed \
          card_issued card_opened card_renewed card_replaced card_revealed card_status_changed \
-         cardholder_created cardholder_verified cards_of_link_told decision_endpoint_put exception_changed \
+         cardholder_created cardholder_set cardholder_verified cards_of_link_told decision_endpoint_put exception_changed \
          exception_requested exchange_rates_set fee_schedule_put groups_changed hold_released \
          idempotent_begun idempotent_completed link_controls_set monthly_fee_charged posted \
          program_changed program_created reference_failed reference_reserved resolved reversed risk_rule_changed \

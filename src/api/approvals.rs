@@ -12,7 +12,7 @@ use super::fields::Fields;
 use super::guarded::{self, Way};
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery};
-use super::{ApiState, Gate, accounts, ask, cards, links, programs, top_ups};
+use super::{ApiState, Gate, accounts, ask, card_changes, links, programs, top_ups};
 use crate::engine::api_keys::Scope;
 use crate::engine::approvals::{
     Approval, ApprovalChange, ApprovalOutcome, ApprovalState, ChangeApproval, GuardedWrite,
@@ -275,7 +275,9 @@ async fn carry_out(
         GuardedWrite::SettleTopUp(id) => top_ups::carry_out_settling(write, &id.to_string()).await,
         GuardedWrite::OpenAccount => accounts::carry_out(write).await,
         GuardedWrite::ChangeAccount(id) => accounts::carry_out_change(write, &id.to_string()).await,
-        GuardedWrite::ChangeCard(id) => cards::carry_out_change(write, &id.to_string()).await,
+        GuardedWrite::ChangeCard(id) => {
+            card_changes::carry_out_change(write, &id.to_string()).await
+        }
         GuardedWrite::ChangeProgram(id) => programs::carry_out_change(write, &id.to_string()).await,
         GuardedWrite::SetLinkControls { link_type, id } => {
             let path = (link_type.to_string(), id.to_string());

@@ -11,8 +11,9 @@ use crate::engine::links::LinkedTrees;
 use std::sync::Arc;
 
 /// Objects that a body may name, by the names that every route gives them.
-const NAMED: [(&str, About); 10] = [
+const NAMED: [(&str, About); 11] = [
     ("account_id", About::Account),
+    ("master_account_id", About::Account),
     ("parent_id", About::Account),
     ("from_account_id", About::Account),
     ("to_account_id", About::Account),

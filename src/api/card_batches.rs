@@ -8,12 +8,13 @@ use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery};
-use super::{ApiState, Gate, ask, audit, cards};
+use super::{ApiState, Gate, ask, audit, card_orders};
+use crate::engine::api_keys::Bounds;
 use crate::engine::card_batches::{
     BatchChange, BatchProgress, BatchRow, IDS_PER_ROW, NewCardBatch, ROWS_MAX, RowError, RowResult,
 };
 use crate::engine::ids::CardBatchId;
-use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::registry::{RegistryAction, RegistryRefusal, RegistryView};
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
 use axum::extract::{Path, State};
@@ -83,7 +84,8 @@ async fn add_rows(
         let length = value.to_string().len();
         bytes += length;
         let ids = Ids::from(order.first_id_of(place as u32));
-        rows.push(match row(&path, value, length, ids, &view) {
+        let seen = (&*view, order.bounds.as_ref());
+        rows.push(match row(&path, value, length, ids, seen) {
             Ok(order) => order,
             Err(error) => BatchRow::Wrong(Box::new(row_error(&error))),
         });
@@ -103,7 +105,7 @@ fn row(
     value: Value,
     length: usize,
     mut ids: Ids,
-    view: &crate::engine::registry::RegistryView,
+    (view, bounds): (&RegistryView, Option<&Bounds>),
 ) -> Result<BatchRow, ApiError> {
     if length > ROW_BYTES_MAX {
         let message = format!("{path} may have {ROW_BYTES_MAX} bytes");
@@ -112,7 +114,7 @@ fn row(
     // The first two are the card's and its sub-account's.
     let _ = (ids.next(), ids.next());
     let mut fields = Fields::of(path, value)?;
-    let order = cards::order(&mut fields, &mut ids, view)?;
+    let order = card_orders::order(&mut fields, &mut ids, (view, bounds))?;
     fields.finish()?;
     Ok(BatchRow::Order(Box::new(order)))
 }

@@ -9,7 +9,7 @@ use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, ask};
-use crate::engine::cardholders::{Cardholder, ChangeCardholder, KnownCardholder};
+use crate::engine::cardholders::{Cardholder, ChangeCardholder, Holder, KnownCardholder};
 use crate::engine::command::{Action, ChangeCardHolder};
 use crate::engine::event::Refusal;
 use crate::engine::facts::Country;
@@ -150,7 +150,8 @@ async fn change_and_tell(
     loop {
         tell_cards(state, &told).await?;
         let now = find(state, id).await?;
-        if now.cardholder.holder() == told.cardholder.holder() {
+        // One of its cards may have been replaced meanwhile.
+        if now.cardholder.holder() == told.cardholder.holder() && now.cards == told.cards {
             return Ok(Success::ok(answer).from(before));
         }
         told = now;
@@ -200,7 +201,11 @@ async fn tell_cards(state: &ApiState, known: &KnownCardholder) -> Result<(), Api
     let holder = known.cardholder.holder();
     let asked = known.cards.iter().map(|(card_id, root)| {
         let card_id = *card_id;
-        let action = Action::ChangeCardHolder(ChangeCardHolder { card_id, holder });
+        let action = Action::ChangeCardHolder(ChangeCardHolder {
+            card_id,
+            holder,
+            is_set: false,
+        });
         let root = *root;
         (root, ShardRequest::Command { root, action })
     });
@@ -214,6 +219,17 @@ async fn tell_cards(state: &ApiState, known: &KnownCardholder) -> Result<(), Api
     Ok(())
 }
 
+/// What a card with this cardholder is to know of it.
+pub async fn holder(
+    state: &ApiState,
+    id: Option<CardholderId>,
+) -> Result<Option<Holder>, ApiError> {
+    match id {
+        Some(id) => Ok(Some(find(state, id).await?.cardholder.holder())),
+        None => Ok(None),
+    }
+}
+
 pub async fn find(state: &ApiState, id: CardholderId) -> Result<KnownCardholder, ApiError> {
     match ask::registry(state, RegistryRequest::Cardholder(id)).await? {
         Reply::Cardholder(known) => Ok(*known),
@@ -222,7 +238,7 @@ pub async fn find(state: &ApiState, id: CardholderId) -> Result<KnownCardholder,
     }
 }
 
-fn not_found() -> ApiError {
+pub fn not_found() -> ApiError {
     ApiError::not_found(
         "cardholder_not_found",
         "there is no cardholder with this id",

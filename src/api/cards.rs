@@ -4,29 +4,23 @@ use super::auth::Caller;
 use super::body::WriteRequest;
 use super::card_links::CardLinks;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
-use super::guarded::{self, Guarded};
-use super::idempotency::{Ids, Success, Write, once};
+use super::idempotency::{Success, Write, once};
 use super::issue;
-use super::links::{LinkPair, take_pair};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, controls_json, filters, programs, reissue, shipping};
+use super::{ApiState, Gate, ask, bins, card_orders, controls_json, filters, reissue, shipping};
 use crate::engine::api_keys::Scope;
-use crate::engine::approvals::GuardedWrite;
-use crate::engine::card_batches::CardOrder;
-use crate::engine::command::{
-    Action, CardType, ChangeCardControls, ChangeCardStatus, StatusChange,
-};
+use crate::engine::command::{Action, CardType, ChangeCardStatus, StatusChange};
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::link_states::LinkStatus;
-use crate::engine::registry::{IssuedCard, LinkKey, RegistryView};
+use crate::engine::programs::{Bin, Program};
+use crate::engine::registry::{IssuedCard, LinkKey};
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{Card, CardStatus};
 use crate::engine::time::Timestamp;
 use crate::engine::verification_tries::ResetVerificationTries;
-use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
+use crate::engine::wallet::Wallet;
 use crate::json::trace;
 use crate::shard::reply::Reply;
 use crate::shard::request::{RegistryRequest, ShardRequest};
@@ -65,6 +59,7 @@ pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<R
 async fn carry_out(write: Write) -> Result<Success, ApiError> {
     let Write {
         state,
+        caller,
         mut fields,
         mut ids,
         ..
@@ -73,81 +68,30 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     // Those two.
     ids.next();
     ids.next();
-    let order = order(&mut fields, &mut ids, &state.switchboard.view())?;
+    let by_program = fields.has("program_id");
+    let view = state.switchboard.view();
+    let mut order = card_orders::order(&mut fields, &mut ids, (&view, caller.bounds()))?;
     fields.finish()?;
+    if by_program {
+        let begun = card_orders::begun_on(&state, (card_id, sub_account_id)).await?;
+        order.account_id = begun.unwrap_or(order.account_id);
+    }
     let wanted = issue::Wanted {
         card_id,
         sub_account_id,
         order,
     };
-    let issued = issue::issue(&state, wanted).await?;
+    let issued = issue::issue(&state, wanted).await;
+    let issued = issued.map_err(|error| match by_program {
+        true => error.of_param("account_id", "program_id"),
+        false => error,
+    })?;
     Ok(Success::created(issued.to_json(&state)))
-}
-
-/// A card as a body asks for it.
-pub fn order(
-    fields: &mut Fields,
-    ids: &mut Ids,
-    view: &RegistryView,
-) -> Result<CardOrder, ApiError> {
-    let account_id = fields.required_id("account_id", AccountId::PREFIX)?;
-    let card_type = fields.word("type", CARD_TYPES)?;
-    let has_own_account = fields.word("funding", FUNDINGS)? == Some(Funding::Own);
-    // An own sub-account comes before the one that was named.
-    let first = (!has_own_account).then_some(account_id);
-    let card_type = card_type.unwrap_or(CardType::Virtual);
-    Ok(CardOrder {
-        account_id,
-        card_type,
-        has_own_account,
-        links: links(fields)?.into(),
-        wallet: wallet(fields, first)?,
-        controls: controls_json::take(fields, ids, view)?,
-        cardholder_id: fields.id("cardholder_id", CardholderId::PREFIX)?,
-        bin: programs::bin(fields)?,
-        shipping: shipping::order(fields, card_type)?,
-    })
-}
-
-/// The accounts that a card draws on after its first one.
-fn wallet(fields: &mut Fields, first: Option<AccountId>) -> Result<Option<Box<Wallet>>, ApiError> {
-    let mut wallet = Wallet::new();
-    for (path, value) in fields.list("wallet_account_ids", FURTHER_ACCOUNTS_MAX)? {
-        let id = value.as_str().and_then(|text| text.parse().ok());
-        let Some(id) = id else {
-            let prefix = AccountId::PREFIX;
-            let message = format!("{path} must be an id: `{prefix}_` and 13 letters or digits");
-            return Err(ApiError::invalid("id_malformed", path, message));
-        };
-        if Some(id) == first || wallet.contains(&id) {
-            let message = format!("{path} repeats another account of the card");
-            return Err(ApiError::invalid("account_repeated", path, message));
-        }
-        // The list is not longer than there is room.
-        wallet.push(id);
-    }
-    Ok((!wallet.is_empty()).then(|| Box::new(wallet)))
 }
 
 pub fn wallet_json(wallet: Option<&Wallet>) -> Vec<String> {
     let wallet = wallet.into_iter().flatten();
     wallet.map(|id| id.to_string()).collect()
-}
-
-/// The links of a request as (type, id).
-fn links(fields: &mut Fields) -> Result<Vec<LinkPair>, ApiError> {
-    let mut links = Vec::new();
-    for (path, value) in fields.list("links", LINKS_MAX)? {
-        let mut link = Fields::of(&path, value)?;
-        let pair = take_pair(&mut link)?;
-        link.finish()?;
-        if links.contains(&pair) {
-            let message = format!("{path} repeats another link");
-            return Err(ApiError::invalid("link_repeated", path, message));
-        }
-        links.push(pair);
-    }
-    Ok(links)
 }
 
 /// A card with what the registry knows of it.
@@ -157,9 +101,15 @@ pub struct FullCard {
     /// Of its account tree.
     pub root: AccountId,
     pub links: Vec<LinkKey>,
+    /// With which its number begins. Of one with eight digits only six are told.
+    pub bin: Bin,
 }
 
 impl FullCard {
+    pub fn network_in<'a>(&self, program: &'a Program) -> &'a str {
+        program.details_of(&self.bin).network
+    }
+
     pub fn to_json(&self, state: &ApiState) -> Value {
         let (now, view) = (state.switchboard.clock.now(), state.switchboard.view());
         let links = CardLinks::of(&self.card.links, &self.links);
@@ -171,11 +121,13 @@ impl FullCard {
             .filter(|_| status != own)
             .and_then(|(_, link)| links.by_number(link));
         let (card, none) = (&self.card, Controls::default());
+        let program = view.programs.get(&self.program_id);
         json!({
             "id": card.id.to_string(),
             "object": "card",
             "account_id": card.account_id.to_string(),
             "program_id": self.program_id.to_string(),
+            "network": program.map(|program| self.network_in(program)),
             "type": name_of(CARD_TYPES, card.card_type),
             "status": status,
             "own_status": own,
@@ -243,7 +195,7 @@ pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Res
 pub async fn find_full(state: &ApiState, id: CardId) -> Result<FullCard, ApiError> {
     let (issued, links) = issued(state, id).await?;
     match ask::shard(state, issued.root, ShardRequest::Card(id)).await? {
-        Reply::Card(card) => Ok(full(*card, issued, links)),
+        Reply::Card(card) => full(state, *card, issued, links),
         Reply::NotFound => Err(not_found()),
         reply => Err(ask::unexpected(&reply)),
     }
@@ -310,19 +262,28 @@ async fn find_many(state: &ApiState, ids: &[CardId]) -> Result<Vec<FullCard>, Ap
     let replies = ask::shards(state, asked.collect()).await?;
     let cards = known.into_iter().zip(replies);
     let found = cards.filter_map(|((_, (issued, links)), reply)| match reply {
-        Reply::Card(card) => Some(full(*card, issued, links)),
+        Reply::Card(card) => Some(full(state, *card, issued, links)),
         _ => None,
     });
-    Ok(found.collect())
+    found.collect()
 }
 
-fn full(card: Card, issued: IssuedCard, links: Vec<LinkKey>) -> FullCard {
-    FullCard {
+pub fn full(
+    state: &ApiState,
+    card: Card,
+    issued: IssuedCard,
+    links: Vec<LinkKey>,
+) -> Result<FullCard, ApiError> {
+    let view = state.switchboard.view();
+    let program = view.programs.get(&issued.program_id);
+    let program = program.ok_or_else(|| ApiError::internal(&"a card is of no program"))?;
+    Ok(FullCard {
+        bin: bins::of_card(state, program, (card.id, card.first6), &issued)?,
         card,
         program_id: issued.program_id,
         root: issued.root,
         links,
-    }
+    })
 }
 
 /// What the registry keeps of a card, and its links.
@@ -408,48 +369,6 @@ pub async fn block(
     once(gate.state()?, request, work).await
 }
 
-/// `PATCH`: replaces the controls; limits that keep their id keep their counters.
-pub async fn update(
-    State(gate): State<Gate>,
-    Path(id): Path<String>,
-    request: WriteRequest,
-) -> Result<Response, ApiError> {
-    let work = async |write: Write| carry_out_change(write, &id).await;
-    once(gate.state()?, request, work).await
-}
-
-pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiError> {
-    let Write {
-        state,
-        caller,
-        mut fields,
-        mut ids,
-        way,
-    } = write;
-    if fields.is_empty() {
-        return Err(fields.missing("controls"));
-    }
-    let controls = controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?;
-    fields.finish()?;
-    let card_id = id.parse().map_err(|_| not_found())?;
-    let before = find_full(&state, card_id).await?;
-    let controls_before = before.card.controls.as_deref();
-    let raises = may_loosen(&caller, &controls, controls_before)?;
-    let guarded = Guarded {
-        program_id: before.program_id,
-        write: GuardedWrite::ChangeCard(card_id),
-        replaces: Some(controls_json::of(controls_before)),
-        becomes: Some(controls_json::to_json(&controls)),
-    };
-    let needs_two = raises && guarded::policy(&state, before.program_id).limit_raises;
-    if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
-        return Ok(waits);
-    }
-    let change = ChangeCardControls { card_id, controls };
-    let action = Action::ChangeCardControls(Box::new(change));
-    command(&state, before, action).await
-}
-
 /// Tightening is one scope, loosening another. True where it is loosened.
 pub fn may_loosen(
     caller: &Caller,
@@ -468,6 +387,16 @@ pub async fn command(
     action: Action,
 ) -> Result<Success, ApiError> {
     let shown_before = before.to_json(state);
+    let after = changed(state, before, action).await?;
+    Ok(Success::ok(after.to_json(state)).from(shown_before))
+}
+
+/// The card once its shard has carried this out.
+pub async fn changed(
+    state: &ApiState,
+    before: FullCard,
+    action: Action,
+) -> Result<FullCard, ApiError> {
     let card = match ask::shard_command(state, before.root, action).await? {
         Reply::Card(card) => *card,
         Reply::Refused(Refusal::StatusForbids(status)) => return Err(status_forbids(status)),
@@ -485,6 +414,5 @@ pub async fn command(
         Reply::Refused(Refusal::CardNotFound(_)) => return Err(not_found()),
         reply => return Err(ask::unexpected(&reply)),
     };
-    let after = FullCard { card, ..before };
-    Ok(Success::ok(after.to_json(state)).from(shown_before))
+    Ok(FullCard { card, ..before })
 }

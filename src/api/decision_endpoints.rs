@@ -259,8 +259,11 @@ fn with_secret(state: &ApiState, endpoint: &DecisionEndpoint, status: StatusCode
 /// A customer that takes longer than its network waits says yes in vain.
 fn warning(state: &ApiState, endpoint: &DecisionEndpoint) -> Option<String> {
     let view = state.switchboard.view();
-    let network = &view.programs.get(&endpoint.program_id)?.network;
-    let answer_within_ms = *state.answer_within_ms.get(&**network)?;
+    let program = view.programs.get(&endpoint.program_id)?;
+    let networks = program.bins().map(|bin| program.details_of(bin).network);
+    let known =
+        networks.filter_map(|network| Some((*state.answer_within_ms.get(network)?, network)));
+    let (answer_within_ms, network) = known.min()?;
     (u64::from(endpoint.timeout_ms) >= answer_within_ms).then(|| {
         format!(
             "timeout_ms is not below answer_within_ms ({answer_within_ms}) of the network {network}: an approval that \

@@ -76,6 +76,14 @@ impl ApiError {
         self
     }
 
+    /// Of another field, where it is of this one.
+    pub fn of_param(self, known: &str, param: &str) -> ApiError {
+        match self.param.as_deref() == Some(known) {
+            true => self.with_param(param),
+            false => self,
+        }
+    }
+
     pub fn with_param(mut self, param: impl Into<String>) -> ApiError {
         let param = param.into();
         // The empty path is the whole body.

@@ -35,6 +35,11 @@ impl Fields {
         self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether a field is there, and be it `null`.
+    pub fn names(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
     /// A text that stays to be taken.
     pub fn peek_text(&self, name: &str) -> Option<&str> {
         self.map.get(name)?.as_str()

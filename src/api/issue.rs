@@ -10,7 +10,7 @@ use crate::engine::command::{
     AccountStatusChange, Action, ChangeAccountStatus, OpenAccount, OpenCard,
 };
 use crate::engine::controls::Controls;
-use crate::engine::ids::{AccountId, CardId, CardholderId};
+use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
 use crate::engine::programs::{Bin, Program};
 use crate::engine::registry::{IssueCard, LinkKey, RegistryAction, RegistryRefusal, SealedPan};
 use crate::engine::state::{Account, AccountStatus};
@@ -95,6 +95,7 @@ async fn draw_and_issue(
                     program_id: program.id,
                     root: account.root,
                     links,
+                    bin: *bin,
                 });
             }
             Reply::RegistryRefused(RegistryRefusal::PanTaken) => {}
@@ -226,7 +227,21 @@ async fn is_issued(state: &ApiState, card_id: CardId) -> bool {
     !issued.is_err_and(|error| error.status == StatusCode::NOT_FOUND)
 }
 
-pub fn draw(bin: &Bin) -> Result<Pan, ApiError> {
+/// A number of this BIN that begins with no longer one of the program: that one has its own numbers.
+pub fn draw(state: &ApiState, program_id: ProgramId, bin: &Bin) -> Result<Pan, ApiError> {
+    let view = state.switchboard.view();
+    let program = view.programs.get(&program_id);
+    for _ in 0..DRAWS_MAX {
+        let pan = draw_any(bin)?;
+        let longest = program.and_then(|program| program.bin_of(pan.digits()));
+        if longest.is_none_or(|longest| longest == bin) {
+            return Ok(pan);
+        }
+    }
+    Err(bin_exhausted(bin))
+}
+
+fn draw_any(bin: &Bin) -> Result<Pan, ApiError> {
     // American Express numbers (34 and 37) have 15 digits, all others that we issue 16.
     let short = bin.starts_with("34") || bin.starts_with("37");
     let length = if short { 15 } else { 16 };
@@ -239,7 +254,7 @@ fn command(
     account: &Account,
     (program, bin): (&Program, &Bin),
 ) -> Result<IssueCard, ApiError> {
-    let number = number(state, bin, wanted.card_id)?;
+    let number = number(state, (program.id, bin), wanted.card_id)?;
     let key = |(link_type, id): &LinkPair| LinkKey {
         program_id: program.id,
         link_type: link_type.clone(),
@@ -280,8 +295,12 @@ pub struct Number {
 }
 
 /// Draws a number for a card. Whether somebody has it already, the registry says.
-pub fn number(state: &ApiState, bin: &Bin, card_id: CardId) -> Result<Number, ApiError> {
-    sealed(state, &draw(bin)?, card_id.0)
+pub fn number(
+    state: &ApiState,
+    (program_id, bin): (ProgramId, &Bin),
+    card_id: CardId,
+) -> Result<Number, ApiError> {
+    sealed(state, &draw(state, program_id, bin)?, card_id.0)
 }
 
 /// The number of the card or token of this id, as the registry keeps it.
@@ -339,10 +358,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
         links: issued.links.clone(),
         controls: wanted.order.controls,
         wallet: wanted.order.wallet,
-        holder: match wanted.order.cardholder_id {
-            Some(id) => Some(cardholders::find(state, id).await?.cardholder.holder()),
-            None => None,
-        },
+        holder: cardholders::holder(state, issued.cardholder_id).await?,
         paid_by,
         shipping: wanted.order.shipping,
         // Of one that its shard has opened, which is nearly always, nothing is changed.
@@ -351,12 +367,7 @@ async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
     let action = Action::OpenCard(Box::new(open));
     match ask::shard_command(state, issued.root, action).await? {
         Reply::Card(card) if card.status.is_closed() => Err(fees::not_opened()),
-        Reply::Card(card) => Ok(FullCard {
-            card: *card,
-            program_id: issued.program_id,
-            root: issued.root,
-            links,
-        }),
+        Reply::Card(card) => cards::full(state, *card, issued, links),
         reply => Err(ask::unexpected(&reply)),
     }
 }

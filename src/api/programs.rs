@@ -1,6 +1,7 @@
 //! `/v1/programs`: what cards of one kind share: BINs, network, currency, controls. Making, changing and suspending them.
 
 use super::auth::Caller;
+use super::bins::{self, StatedBins};
 use super::body::WriteRequest;
 use super::controls_json;
 use super::error::{ApiError, json_response};
@@ -8,17 +9,18 @@ use super::fields::{self, Fields};
 use super::guarded::{self, Guarded};
 use super::idempotency::{Ids, Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, auth, cards, fee_schedules, hold_expiry_json};
+use super::{ApiState, Gate, accounts, ask, auth, cards, fee_schedules, hold_expiry_json};
 use crate::engine::api_keys::Scope;
 use crate::engine::approvals::{GuardedWrite, SecondApprover};
 use crate::engine::controls::Controls;
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::fees::schedule::{FeesRefusal, ProgramFees};
-use crate::engine::ids::{FeeScheduleId, ProgramId};
+use crate::engine::ids::{AccountId, FeeScheduleId, ProgramId};
 use crate::engine::programs::{
-    BINS_MAX, Bin, ChangeProgram, LIMIT_THRESHOLDS_MAX, LimitThresholds, Program, ProgramStatus,
+    Bin, ChangeProgram, LIMIT_THRESHOLDS_MAX, LimitThresholds, Program, ProgramStatus,
 };
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
+use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
@@ -27,9 +29,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// Longest `product_type` or `region`.
-pub const WORD_MAX: usize = 32;
 
 pub async fn create(State(gate): State<Gate>, request: WriteRequest) -> Result<Response, ApiError> {
     once(gate.state()?, request, carry_out).await
@@ -43,24 +42,28 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         mut ids,
         ..
     } = write;
-    let (bin, further_bins) = new_bins(&mut fields)?;
+    let StatedBins { bins, facts } = bins::take_new(&mut fields, &state.networks)?;
+    let network = bins::network(&mut fields, &state.networks)?;
     let program = Program {
         id: ProgramId(ids.next()),
         name: fields.required_text("name", 200)?.into(),
-        network: network(&mut fields, &state.networks)?,
-        bin,
-        further_bins,
+        network: network.ok_or_else(|| fields.missing("network"))?,
+        bin: bins[0],
+        further_bins: bins[1..].to_vec(),
+        bin_facts: facts,
         currency: fields.required_currency("currency")?,
         controls: controls_json::take(&mut fields, &mut ids, &state.switchboard.view())?,
         hold_expiry: hold_expiry_json::take(&mut fields)?,
         created_at: state.switchboard.clock.now(),
         foreign_exchange_mark_up_basis_points: mark_up(&mut fields)?.unwrap_or_default(),
         status: ProgramStatus::Active,
-        product_type: product_type(&mut fields)?,
-        region: region(&mut fields)?,
+        product_type: bins::product_type(&mut fields)?,
+        region: bins::region(&mut fields)?,
         fees: fees(&mut fields, state.switchboard.clock.now())?,
         second_approver: guarded::take_policy(&mut fields)?.unwrap_or_default(),
         limit_threshold_percents: thresholds(&mut fields)?.unwrap_or_default(),
+        // Its accounts come after it.
+        master_account_id: None,
     };
     fields.finish()?;
     if program.fees.is_some() || program.foreign_exchange_mark_up_basis_points > 0 {
@@ -76,72 +79,6 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
         reply => return Err(ask::unexpected(&reply)),
     };
     Ok(Success::created(to_json(&program)))
-}
-
-/// The name of a network that is configured. Where none is yet, any name that one could have: letters,
-/// digits, `-` and `_`.
-fn network(fields: &mut Fields, known: &[String]) -> Result<Box<str>, ApiError> {
-    let path = fields.path("network");
-    let network = fields.required_text("network", 16)?;
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !network.bytes().all(fits) {
-        let message = format!("{path} must have 1 to 16 letters, digits, `-` or `_`, as in visa");
-        return Err(ApiError::invalid("network_invalid", path, message));
-    }
-    if !known.is_empty() && !known.contains(&network) {
-        let message = format!(
-            "{path} must be the `name` of a [[network]] section of the configuration; there are: {}",
-            known.join(", ")
-        );
-        return Err(ApiError::invalid("network_unknown", path, message));
-    }
-    Ok(network.into())
-}
-
-/// The first and those after it: `bins`, where it is given, names all of them.
-fn new_bins(fields: &mut Fields) -> Result<(Bin, Vec<Bin>), ApiError> {
-    let first = bin(fields)?.ok_or_else(|| fields.missing("bin"))?;
-    match bins(fields)? {
-        None => Ok((first, Vec::new())),
-        Some(bins) if bins[0] == first => Ok((first, bins[1..].to_vec())),
-        Some(_) => {
-            let path = fields.path("bins");
-            let message = format!("{path} must begin with bin, {first}");
-            Err(ApiError::invalid("bins_invalid", path, message))
-        }
-    }
-}
-
-pub fn bin(fields: &mut Fields) -> Result<Option<Bin>, ApiError> {
-    let path = fields.path("bin");
-    let text = fields.text("bin", 19)?;
-    text.map(|text| bin_of(&path, &text)).transpose()
-}
-
-fn bin_of(path: &str, text: &str) -> Result<Bin, ApiError> {
-    let fits = matches!(text.len(), 6 | 8) && text.bytes().all(|byte| byte.is_ascii_digit());
-    let bin = fits.then(|| Bin::from(text).ok()).flatten();
-    bin.ok_or_else(|| {
-        let message = format!("{path} must have 6 or 8 digits, as in 411111");
-        ApiError::invalid("bin_invalid", path, message)
-    })
-}
-
-/// At least one, each once; nothing where they are left out.
-fn bins(fields: &mut Fields) -> Result<Option<Vec<Bin>>, ApiError> {
-    let Some(given) = fields.list_with_entries("bins", BINS_MAX)? else {
-        return Ok(None);
-    };
-    let mut bins = Vec::new();
-    for (path, value) in given {
-        let bin = bin_of(&path, &fields::text(&path, value, 19)?)?;
-        if bins.contains(&bin) {
-            let message = format!("{path} repeats another BIN");
-            return Err(ApiError::invalid("bin_repeated", path, message));
-        }
-        bins.push(bin);
-    }
-    Ok(Some(bins))
 }
 
 fn mark_up(fields: &mut Fields) -> Result<Option<u16>, ApiError> {
@@ -176,35 +113,6 @@ fn thresholds(fields: &mut Fields) -> Result<Option<LimitThresholds>, ApiError> 
     Ok(LimitThresholds::of(&percents))
 }
 
-/// Lower-case letters, digits and `_`, as in `prepaid`.
-fn product_type(fields: &mut Fields) -> Result<Option<Box<str>>, ApiError> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    word(fields, "product_type", "prepaid", fits)
-}
-
-/// Letters, digits, `_` and `-`, as in `US`.
-fn region(fields: &mut Fields) -> Result<Option<Box<str>>, ApiError> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    word(fields, "region", "US", fits)
-}
-
-fn word(
-    fields: &mut Fields,
-    name: &str,
-    example: &str,
-    fits: impl Fn(u8) -> bool,
-) -> Result<Option<Box<str>>, ApiError> {
-    let path = fields.path(name);
-    match fields.text(name, WORD_MAX)? {
-        Some(word) if word.is_empty() || !word.bytes().all(fits) => {
-            let message =
-                format!("{path} must be one word of 1 to {WORD_MAX} characters, as in {example}");
-            Err(ApiError::invalid("word_invalid", path, message))
-        }
-        word => Ok(word.map(Into::into)),
-    }
-}
-
 /// `PATCH /v1/programs/{id}`: what is named is replaced.
 pub async fn update(
     State(gate): State<Gate>,
@@ -224,9 +132,12 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
         way,
     } = write;
     let before = by_path(&state, id).await?;
-    let change = take_change(&state, before.id, &mut fields, &mut ids)?;
+    let change = take_change(&state, &before, &mut fields, &mut ids)?;
     fields.finish()?;
     check_may(&caller, &before, &change)?;
+    if let Some(Some(id)) = change.master_account_id {
+        check_master(&state, &before, id).await?;
+    }
     if change == ChangeProgram::nothing(before.id) {
         return Err(fields::nothing_changes());
     }
@@ -296,11 +207,11 @@ fn loosens(caller: &Caller, before: &Program, change: &ChangeProgram) -> Result<
 
 fn take_change(
     state: &ApiState,
-    id: ProgramId,
+    before: &Program,
     fields: &mut Fields,
     ids: &mut Ids,
 ) -> Result<ChangeProgram, ApiError> {
-    let mut change = ChangeProgram::nothing(id);
+    let mut change = ChangeProgram::nothing(before.id);
     change.name = fields.text("name", 200)?.map(Into::into);
     if fields.has("controls") {
         change.controls = Some(controls_json::take(fields, ids, &state.switchboard.view())?);
@@ -309,13 +220,48 @@ fn take_change(
         change.hold_expiry = Some(hold_expiry_json::take(fields)?);
     }
     change.foreign_exchange_mark_up_basis_points = mark_up(fields)?;
-    change.bins = bins(fields)?;
-    change.product_type = product_type(fields)?;
-    change.region = region(fields)?;
+    if let Some(stated) = bins::take(fields, &state.networks, &before.bin_facts)? {
+        (change.bins, change.bin_facts) = (Some(stated.bins), stated.facts);
+    }
+    change.product_type = bins::product_type(fields)?;
+    change.region = bins::region(fields)?;
     change.fees = changed_fees(fields, state.switchboard.clock.now())?;
     change.second_approver = guarded::take_policy(fields)?;
     change.limit_threshold_percents = thresholds(fields)?;
+    change.master_account_id = master(fields)?;
     Ok(change)
+}
+
+/// An account, or the word that ends it.
+fn master(fields: &mut Fields) -> Result<Option<Option<AccountId>>, ApiError> {
+    const NAME: &str = "master_account_id";
+    if fields.peek_text(NAME) == Some(NOTHING) {
+        fields.take(NAME);
+        return Ok(Some(None));
+    }
+    Ok(fields.id(NAME, AccountId::PREFIX)?.map(Some))
+}
+
+/// What of an account never changes, and that it is open now. One that is closed later stays the master account.
+async fn check_master(state: &ApiState, program: &Program, id: AccountId) -> Result<(), ApiError> {
+    const PARAM: &str = "master_account_id";
+    let account = accounts::find(state, id).await;
+    let account = account.map_err(|error| error.with_param(PARAM))?;
+    let error = if account.program_id != program.id {
+        let message = "the account belongs to another program";
+        ApiError::conflict("program_mismatch", message)
+    } else if account.parent_id.is_some() {
+        let message = "the account has a parent; a master account has none";
+        ApiError::conflict("account_not_root", message)
+    } else if account.currency != program.currency {
+        let message = "the account is in another currency than the program";
+        ApiError::conflict("currency_mismatch", message)
+    } else if account.status == AccountStatus::Closed {
+        ApiError::conflict("account_closed", "the account is closed")
+    } else {
+        return Ok(());
+    };
+    Err(error.with_param(PARAM))
 }
 
 /// `POST …/suspend`, `/resume`.
@@ -362,14 +308,14 @@ fn fees(fields: &mut Fields, now: Timestamp) -> Result<Option<ProgramFees>, ApiE
     }))
 }
 
-/// The word that ends it, as `null` leaves it as it is.
-pub const NO_SCHEDULE: &str = "none";
+/// The word that ends what is set, as `null` leaves it as it is.
+pub const NOTHING: &str = "none";
 
 fn changed_fees(
     fields: &mut Fields,
     now: Timestamp,
 ) -> Result<Option<Option<ProgramFees>>, ApiError> {
-    if fields.peek_text("fee_schedule") == Some(NO_SCHEDULE) {
+    if fields.peek_text("fee_schedule") == Some(NOTHING) {
         fields.take("fee_schedule");
         return Ok(Some(None));
     }
@@ -437,6 +383,13 @@ pub fn not_found() -> ApiError {
     ApiError::not_found("program_not_found", "there is no program with this id")
 }
 
+fn bin_details(program: &Program) -> Vec<Value> {
+    let details = program.bins().map(|bin| program.details_of(bin));
+    details
+        .map(|details| bins::details_json(&details))
+        .collect()
+}
+
 pub fn to_json(program: &Program) -> Value {
     json!({
         "id": program.id.to_string(),
@@ -445,6 +398,7 @@ pub fn to_json(program: &Program) -> Value {
         "network": program.network,
         "bin": program.bin.as_str(),
         "bins": program.bins().map(Bin::as_str).collect::<Vec<_>>(),
+        "bin_details": bin_details(program),
         "currency": program.currency.alpha(),
         "status": program.status.name(),
         "product_type": program.product_type,
@@ -455,6 +409,7 @@ pub fn to_json(program: &Program) -> Value {
         "foreign_exchange_mark_up_basis_points": program.foreign_exchange_mark_up_basis_points,
         "fee_schedule": program.fees.map(|fees| fees.fee_schedule_id.to_string()),
         "limit_threshold_percents": program.limit_threshold_percents.percents(),
+        "master_account_id": program.master_account_id.map(|id| id.to_string()),
         "created_at": program.created_at.to_string(),
     })
 }

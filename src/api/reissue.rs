@@ -9,12 +9,11 @@ use super::body::WriteRequest;
 use super::cards::{self, FullCard};
 use super::error::ApiError;
 use super::idempotency::{Success, Write, once};
-use super::{ApiState, Gate, accounts, ask, fees, issue, links, programs, reveal, shipping};
+use super::{ApiState, Gate, accounts, ask, cardholders, fees, issue, links, reveal, shipping};
 use crate::engine::command::Action;
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
 use crate::engine::ids::CardId;
-use crate::engine::programs::Bin;
 use crate::engine::registry::{IssueCard, RegistryAction, RegistryRefusal};
 use crate::engine::reissue::{ReissueCard, ReissueReason, RenewCard, ReplaceCard};
 use crate::engine::shipping::ShippingOrder;
@@ -77,7 +76,6 @@ async fn issue_in_place(
     old: FullCard,
     wanted: Again,
 ) -> Result<FullCard, ApiError> {
-    let bin = bin_of(state, &old).await?;
     let replaces = old.card.id;
     // What is charged by the shard was looked at here: one of an account at a time, so that each sees what the one before took.
     let path = format!("/v1/accounts/{}", old.card.account_id);
@@ -90,13 +88,15 @@ async fn issue_in_place(
         let reissue = ReissueCard {
             replaces,
             reason: wanted.reason,
-            issue: new_card(state, &old, &bin, &wanted)?,
+            issue: new_card(state, &old, &wanted).await?,
         };
         let action = RegistryAction::ReissueCard(Box::new(reissue));
         let reply = ask::registry_command(state, action).await?;
         let card = match reply {
             Reply::Card(card) => *card,
-            Reply::RegistryRefused(RegistryRefusal::PanTaken) => continue,
+            Reply::RegistryRefused(
+                RegistryRefusal::PanTaken | RegistryRefusal::CardholderReplaced,
+            ) => continue,
             // Issued before under the same Idempotency-Key.
             Reply::RegistryRefused(RegistryRefusal::IdTaken) => again(state, &old, wanted).await?,
             Reply::RegistryRefused(RegistryRefusal::CardReplaced(by)) => return Err(replaced(by)),
@@ -113,25 +113,16 @@ async fn issue_in_place(
         };
         return Ok(FullCard { card, ..old });
     }
-    Err(issue::bin_exhausted(&bin))
+    Err(issue::bin_exhausted(&old.bin))
 }
 
 /// The new number has the BIN of the old one.
-async fn bin_of(state: &ApiState, old: &FullCard) -> Result<Bin, ApiError> {
-    let program = programs::find(state, old.program_id).await?;
-    let (issued, _) = cards::issued(state, old.card.id).await?;
-    let pan = reveal::open_pan(state, old.card.id, &issued)?;
-    Ok(*program.bin_of(pan.digits()).unwrap_or(&program.bin))
-}
-
-fn new_card(
-    state: &ApiState,
-    old: &FullCard,
-    bin: &Bin,
-    wanted: &Again,
-) -> Result<IssueCard, ApiError> {
-    let number = issue::number(state, bin, wanted.card_id)?;
+async fn new_card(state: &ApiState, old: &FullCard, wanted: &Again) -> Result<IssueCard, ApiError> {
+    let of = (old.program_id, &old.bin);
+    let number = issue::number(state, of, wanted.card_id)?;
     let card = &old.card;
+    // It may have got another holder since it was read.
+    let (issued, _) = cards::issued(state, card.id).await?;
     Ok(IssueCard {
         card_id: wanted.card_id,
         root: old.root,
@@ -146,7 +137,7 @@ fn new_card(
         links: old.links.iter().cloned().collect(),
         controls: Controls::default(),
         wallet: card.wallet.clone(),
-        cardholder_id: card.holder.map(|holder| holder.id),
+        cardholder_id: issued.cardholder_id,
         paid_by: None,
         shipping: wanted.shipping.clone(),
     })
@@ -165,6 +156,7 @@ async fn again(state: &ApiState, old: &FullCard, wanted: Again) -> Result<Card, 
         first6,
         last4,
         expiry: issued.expiry,
+        holder: cardholders::holder(state, issued.cardholder_id).await?,
         shipping: wanted.shipping,
         // Of one that its shard has opened, which is nearly always, nothing is changed.
         issued_at: state.switchboard.clock.now(),

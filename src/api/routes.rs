@@ -8,12 +8,12 @@ use super::etags::{self, Turns};
 use super::places::Bounds;
 use super::simulate::What;
 use super::{
-    Gate, accounts, api_keys, approvals, audit, authorizations, backtests, card_batch_worker,
-    card_batches, cardholders, cards, decision_endpoints, deliveries, envelope, events, exceptions,
-    exchange_rates, fee_schedules, fees, groups, health, incoming_payments, ledger_entries, links,
-    list, metrics, openapi, programs, reissue, reveal, reveal_links, reveals, rules, serving,
-    settlement_reports, shipping, simulate, spend, tokens, top_ups, transactions, transfers,
-    webhook_endpoints, webhook_moves,
+    Gate, accounts, api_keys, approvals, audit, authorizations, backtests, bins, card_batch_worker,
+    card_batches, card_changes, cardholders, cards, decision_endpoints, deliveries, envelope,
+    events, exceptions, exchange_rates, fee_schedules, fees, groups, health, incoming_payments,
+    ledger_entries, links, list, metrics, openapi, programs, reissue, reveal, reveal_links,
+    reveals, rules, serving, settlement_reports, shipping, simulate, spend, tokens, top_ups,
+    transactions, transfers, webhook_endpoints, webhook_moves,
 };
 use crate::engine::api_keys::Scope;
 use crate::engine::command::{AccountStatusChange, StatusChange};
@@ -93,6 +93,7 @@ fn objects(routes: Routes) -> Routes {
     use AccountStatusChange as OfAccount;
     routes
         .list("/v1/programs", ProgramsRead, Several, programs::many)
+        .list("/v1/bins", ProgramsRead, Several, bins::many)
         .post("/v1/programs", ProgramsWrite, Everything, programs::create)
         .get("/v1/programs/{id}", ProgramsRead, Program, programs::one)
         .patch("/v1/programs/{id}", ProgramsWrite, Program, programs::update)
@@ -140,7 +141,7 @@ fn card_objects(routes: Routes) -> Routes {
         .list("/v1/cards", CardsRead, Several, cards::many)
         .post("/v1/cards", CardsIssue, Body, cards::create)
         .get("/v1/cards/{id}", CardsRead, Card, cards::one)
-        .patch("/v1/cards/{id}", LimitsWrite, Card, cards::update)
+        .patch("/v1/cards/{id}", LimitsWrite, Card, card_changes::update)
         .post("/v1/cards/{id}/activate", CardsIssue, Card, card(StatusChange::Activate))
         .post("/v1/cards/{id}/freeze", CardsFreeze, Card, card(StatusChange::Freeze))
         .post("/v1/cards/{id}/unfreeze", CardsUnfreeze, Card, card(StatusChange::Unfreeze))

@@ -12,7 +12,7 @@ use super::fields::{Fields, wrong_type};
 use super::idempotency::{Success, Write, once};
 use super::issue::{self, Number};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, ask, auth, card_links, cards, filters, programs, reissue};
+use super::{ApiState, Gate, ask, auth, card_links, cards, filters, reissue};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
 use crate::engine::ids::{AccountId, CardId, ProgramId, TokenId};
@@ -98,15 +98,17 @@ async fn request_token(
     if !is_given && asked.expiry.is_none() {
         asked.expiry = Some(issue::expiry(state.switchboard.clock.now()));
     }
-    let program = programs::find(state, card.program_id).await?;
     if let Some(number) = &asked.number {
         check_outside_card_bins(state, number)?;
     }
     for _ in 0..issue::DRAWS_MAX {
         let number = match &asked.number {
             Some(pan) => issue::sealed(state, pan, token_id.0)?,
-            // Of the program's BIN, for want of one of tokens.
-            None => issue::sealed(state, &issue::draw(&program.bin)?, token_id.0)?,
+            // Of the card's BIN, for want of one of tokens.
+            None => {
+                let number = issue::draw(state, card.program_id, &card.bin)?;
+                issue::sealed(state, &number, token_id.0)?
+            }
         };
         let request = RequestToken {
             root: card.root,
@@ -128,7 +130,7 @@ async fn request_token(
             reply => return Err(ask::unexpected(&reply)),
         }
     }
-    Err(issue::bin_exhausted(&program.bin))
+    Err(issue::bin_exhausted(&card.bin))
 }
 
 fn open(token_id: TokenId, asked: &Asked, number: &Number) -> OpenToken {

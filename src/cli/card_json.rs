@@ -61,6 +61,11 @@ pub(super) fn registry_action(action: &RegistryAction) -> Value {
             "home_country": change.home_country.map(|country| country.alpha2().to_string()),
             "verified": change.verified,
         }),
+        RegistryAction::SetCardholder(set) => json!({
+            "type": "set_cardholder",
+            "card_id": set.card_id.to_string(),
+            "cardholder_id": set.cardholder_id.to_string(),
+        }),
         action => panic!("this is not about a card: {action:?}"),
     }
 }
@@ -125,6 +130,7 @@ pub(super) fn replace_card(replace: &ReplaceCard) -> Value {
         "first6": format!("{:06}", replace.first6),
         "last4": format!("{:04}", replace.last4),
         "expiry": month(replace.expiry),
+        "holder": replace.holder.as_ref().map(holder),
     })
 }
 

@@ -2,7 +2,10 @@
 
 use crate::api::{controls_json, guarded, hold_expiry_json};
 use crate::engine::fees::schedule::ProgramFees;
-use crate::engine::programs::{Bin, ChangeProgram, LimitThresholds, Program, ProgramStatus};
+use crate::engine::ids::AccountId;
+use crate::engine::programs::{
+    Bin, BinFacts, ChangeProgram, LimitThresholds, Program, ProgramStatus,
+};
 use crate::engine::registry::{RegistryAction, RegistryEvent};
 use serde_json::{Value, json};
 
@@ -34,6 +37,7 @@ fn create_program(program: &Program) -> Value {
         "network": program.network,
         "bin": program.bin,
         "bins": program.bins().collect::<Vec<&Bin>>(),
+        "bin_facts": bin_facts(&program.bin_facts),
         "currency": program.currency.alpha(),
         "product_type": program.product_type,
         "region": program.region,
@@ -43,7 +47,25 @@ fn create_program(program: &Program) -> Value {
         "controls": controls_json::to_json(&program.controls),
         "second_approver": guarded::policy_json(&program.second_approver),
         "limit_threshold_percents": program.limit_threshold_percents.percents(),
+        "master_account_id": program.master_account_id.map(|id| id.to_string()),
     })
+}
+
+/// What is said of single BINs; `null` is the program's own.
+fn bin_facts(all: &[BinFacts]) -> Vec<Value> {
+    let json = |facts: &BinFacts| {
+        json!({
+            "bin": facts.bin,
+            "network": facts.network,
+            "region": facts.region,
+            "product_type": facts.product_type,
+        })
+    };
+    all.iter().map(json).collect()
+}
+
+fn master_account(id: Option<AccountId>) -> String {
+    id.map_or("none".to_owned(), |id| id.to_string())
 }
 
 fn fee_schedule(fees: Option<ProgramFees>) -> String {
@@ -57,6 +79,7 @@ fn change_program(change: &ChangeProgram) -> Value {
         "program_id": change.id.to_string(),
         "name": change.name,
         "bins": change.bins,
+        "bin_facts": change.bins.as_ref().map(|_| bin_facts(&change.bin_facts)),
         "product_type": change.product_type,
         "region": change.region,
         "status": change.status.map(ProgramStatus::name),
@@ -66,5 +89,6 @@ fn change_program(change: &ChangeProgram) -> Value {
         "controls": change.controls.as_ref().map(controls_json::to_json),
         "second_approver": change.second_approver.as_ref().map(guarded::policy_json),
         "limit_threshold_percents": change.limit_threshold_percents.as_ref().map(LimitThresholds::percents),
+        "master_account_id": change.master_account_id.map(master_account),
     })
 }

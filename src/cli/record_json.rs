@@ -9,7 +9,7 @@ use super::{
 use crate::api::{
     api_keys, audit, controls_json, decision_endpoints, exchange_rates, fee_schedules, groups,
 };
-use crate::engine::command::{AccountStatusChange, Action, Command, OpenAccount, TopUp};
+use crate::engine::command::{AccountStatusChange, Action, Authorize, Command, OpenAccount, TopUp};
 use crate::engine::event::Event;
 use crate::engine::fees::charge::Charge;
 use crate::engine::groups::{MccGroup, SharedMerchantList};
@@ -92,6 +92,7 @@ fn command(command: &Command) -> Value {
             "type": "change_card_holder",
             "card_id": change.card_id.to_string(),
             "holder": card_json::holder(&change.holder),
+            "is_set": change.is_set,
         }),
         Action::Resolve(resolve) => message_json::resolve(resolve),
         Action::Withhold(withhold) => {
@@ -182,7 +183,9 @@ fn event(event: &Event) -> Value {
         Event::CardControlsChanged => json!({ "type": "card_controls_changed" }),
         Event::Resolved(resolved) => message_json::resolved(resolved),
         Event::Withheld(withheld) => message_json::withheld(withheld),
-        Event::CardHolderChanged => json!({ "type": "card_holder_changed" }),
+        Event::CardHolderChanged { from } => json!({
+            "type": "card_holder_changed", "from_cardholder_id": from.map(|id| id.to_string()),
+        }),
         Event::Recalled => json!({ "type": "recalled" }),
         Event::CardReplaced(replaced) => card_json::card_replaced(replaced),
         Event::CardRenewed(renewed) => {
@@ -226,6 +229,12 @@ fn moved(event_type: &str, from: &str, to: &str) -> Value {
     json!({ "type": event_type, "from": from, "to": to })
 }
 
+fn authorize_unknown_card(authorize: &Authorize, bin_known: bool) -> Value {
+    let mut json = message_json::authorize("authorize_unknown_card", authorize);
+    json["bin_known"] = bin_known.into();
+    json
+}
+
 fn registry_action(action: &RegistryAction) -> Value {
     match action {
         RegistryAction::ChangeSettings(settings) => change_settings(settings),
@@ -239,15 +248,12 @@ fn registry_action(action: &RegistryAction) -> Value {
         | RegistryAction::CreateCardholder(_)
         | RegistryAction::VerifyCardholder(_)
         | RegistryAction::ChangeCardholder(_)
+        | RegistryAction::SetCardholder(_)
         | RegistryAction::RevealCard(_)) => card_json::registry_action(action),
         RegistryAction::AuthorizeUnknownCard {
             authorize,
             bin_known,
-        } => {
-            let mut json = message_json::authorize("authorize_unknown_card", authorize);
-            json["bin_known"] = (*bin_known).into();
-            json
-        }
+        } => authorize_unknown_card(authorize, *bin_known),
         RegistryAction::ReverseUnknownCard(reverse) => {
             message_json::reverse("reverse_unknown_card", reverse)
         }
@@ -434,6 +440,9 @@ fn registry_event(event: &RegistryEvent) -> Value {
         }
         RegistryEvent::CardholderChanged { holder, cards } => {
             card_json::told_to_cards("cardholder_changed", holder, cards)
+        }
+        RegistryEvent::CardholderSet { holder, .. } => {
+            json!({ "type": "cardholder_set", "holder": card_json::holder(holder) })
         }
         RegistryEvent::DecisionEndpointPut { version } => {
             json!({ "type": "decision_endpoint_put", "registry_version": version })

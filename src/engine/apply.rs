@@ -98,7 +98,7 @@ fn apply_card(state: &mut State, command: &Command, event: &Event) -> bool {
         (Action::ChangeCardStatus(change), event @ Event::CardStatusChanged { .. }) => {
             change_card_status(state, command, change, event);
         }
-        (Action::ChangeCardHolder(change), Event::CardHolderChanged) => {
+        (Action::ChangeCardHolder(change), Event::CardHolderChanged { .. }) => {
             if let Some(card) = state.card_mut(change.card_id) {
                 card.holder = Some(change.holder);
             }

@@ -28,6 +28,13 @@ pub struct ChangeCardholder {
     pub verified: Option<bool>,
 }
 
+/// To the registry: of a card that was issued, whoever held it before. The cards that it replaced keep theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetCardholder {
+    pub card_id: CardId,
+    pub cardholder_id: CardholderId,
+}
+
 /// What a card knows of its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -70,6 +77,51 @@ pub(super) fn decide_change(registry: &Registry, change: &ChangeCardholder) -> R
 pub(super) fn apply_change(registry: &mut Registry, change: &ChangeCardholder) {
     if let Some(known) = registry.cardholders.get_mut(&change.id) {
         known.cardholder = change.applied_to(&known.cardholder);
+    }
+}
+
+/// What a card of this program is to know of the cardholder.
+pub(super) fn holder_for(
+    registry: &Registry,
+    id: CardholderId,
+    program_id: ProgramId,
+) -> Result<Holder, RegistryRefusal> {
+    let known = registry.cardholders.get(&id);
+    let cardholder = &known
+        .ok_or(RegistryRefusal::CardholderNotFound(id))?
+        .cardholder;
+    match cardholder.program_id == program_id {
+        true => Ok(cardholder.holder()),
+        false => Err(RegistryRefusal::CardholderOfOtherProgram(id)),
+    }
+}
+
+pub(super) fn decide_set(registry: &Registry, set: &SetCardholder) -> RegistryOutcome {
+    let Some(card) = registry.issued_cards.get(set.card_id) else {
+        return RegistryOutcome::Refused(RegistryRefusal::CardNotFound(set.card_id));
+    };
+    if let Some(by) = card.chain.and_then(|chain| chain.replaced_by) {
+        return RegistryOutcome::Refused(RegistryRefusal::CardReplaced(by));
+    }
+    match holder_for(registry, set.cardholder_id, card.program_id) {
+        Err(refusal) => RegistryOutcome::Refused(refusal),
+        Ok(_) if card.cardholder_id == Some(set.cardholder_id) => RegistryOutcome::AlreadyDone,
+        Ok(holder) => RegistryOutcome::Event(RegistryEvent::CardholderSet {
+            root: card.root,
+            holder,
+        }),
+    }
+}
+
+pub(super) fn apply_set(registry: &mut Registry, set: &SetCardholder, root: AccountId) {
+    let card = registry.issued_cards.get_mut(set.card_id);
+    let before = card.and_then(|card| card.cardholder_id.replace(set.cardholder_id));
+    let before = before.and_then(|id| registry.cardholders.get_mut(&id));
+    if let Some(before) = before {
+        before.cards.retain(|(card_id, _)| *card_id != set.card_id);
+    }
+    if let Some(now) = registry.cardholders.get_mut(&set.cardholder_id) {
+        now.cards.push((set.card_id, root));
     }
 }
 

@@ -237,6 +237,8 @@ pub struct ChangeCardControls {
 pub struct ChangeCardHolder {
     pub card_id: CardId,
     pub holder: Holder,
+    /// The card gets this one, whoever held it. Else it hears what is new of it only where it has it still.
+    pub is_set: bool,
 }
 
 /// What came of asking the customer about an authorization that waits.

@@ -5,7 +5,7 @@ use super::authorizations::{Authorization, PARTS_MAX};
 use super::card_expiry;
 use super::card_use::CardUseMade;
 use super::checks::{AccountsAbove, Checks, Context, controls_of};
-use super::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold};
+use super::command::{Action, Authorize, ChangeCardHolder, Command, ReleaseCause, ReleaseHold};
 use super::event::{
     Answer, ApprovalCode, Authorized, Balances, Decision, Decline, Event, HoldPlaced, Increased,
     Postings, Refusal,
@@ -84,10 +84,18 @@ pub fn decide(state: &State, command: &Command) -> Outcome {
         Action::ChangeCardHolder(change) => {
             match state.card_of_tree(command.root, change.card_id) {
                 None => Outcome::Refused(Refusal::CardNotFound(change.card_id)),
-                Some(card) if card.holder == Some(change.holder) => Outcome::AlreadyDone,
-                Some(_) => Outcome::Event(Event::CardHolderChanged),
+                Some(card) => decide_holder(card, change),
             }
         }
+    }
+}
+
+fn decide_holder(card: &Card, change: &ChangeCardHolder) -> Outcome {
+    let from = card.holder.map(|holder| holder.id);
+    let is_anothers = !change.is_set && from != Some(change.holder.id);
+    match is_anothers || card.holder == Some(change.holder) {
+        true => Outcome::AlreadyDone,
+        false => Outcome::Event(Event::CardHolderChanged { from }),
     }
 }
 

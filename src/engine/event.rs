@@ -7,7 +7,7 @@ use super::authorizations::InBoth;
 use super::card_use::CardUseMade;
 use super::conversion::Conversion;
 use super::fees::charge::Charges;
-use super::ids::{AccountId, AuthorizationId, CardId, LimitId, TokenId};
+use super::ids::{AccountId, AuthorizationId, CardId, CardholderId, LimitId, TokenId};
 use super::limit_uses::{LimitUse, LimitUses};
 use super::money::{Currency, Money};
 use super::packed_uses;
@@ -62,7 +62,10 @@ pub enum Event {
         standing: Standing,
     },
     Advised(Box<Advised>),
-    CardHolderChanged,
+    CardHolderChanged {
+        /// Who held it before.
+        from: Option<CardholderId>,
+    },
     Withheld(Box<Withheld>),
     Resolved(Box<Resolved>),
     Recalled,

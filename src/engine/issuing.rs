@@ -2,7 +2,7 @@
 //! chains are in `reissue.rs`, those of batches in `card_batches.rs`.
 
 use super::card_batches;
-use super::cardholders::Holder;
+use super::cardholders::{self, Holder};
 use super::ids::LinkId;
 use super::link_states;
 use super::links;
@@ -57,17 +57,9 @@ pub(super) fn apply(
 
 /// What the card is to know of its holder, if it is to have one.
 fn holder_of(registry: &Registry, issue: &IssueCard) -> Result<Option<Holder>, RegistryRefusal> {
-    let Some(id) = issue.cardholder_id else {
-        return Ok(None);
-    };
-    let known = registry.cardholders.get(&id);
-    let cardholder = &known
-        .ok_or(RegistryRefusal::CardholderNotFound(id))?
-        .cardholder;
-    match cardholder.program_id == issue.program_id {
-        true => Ok(Some(cardholder.holder())),
-        false => Err(RegistryRefusal::CardholderOfOtherProgram(id)),
-    }
+    let id = issue.cardholder_id;
+    id.map(|id| cardholders::holder_for(registry, id, issue.program_id))
+        .transpose()
 }
 
 pub(super) fn issue_card(registry: &Registry, issue: &IssueCard) -> RegistryOutcome {

@@ -5,7 +5,7 @@ use super::controls::Controls;
 use super::conversion::BASIS_POINTS;
 use super::fees::schedule::{self, ProgramFees};
 use super::hold_expiry::HoldExpiry;
-use super::ids::ProgramId;
+use super::ids::{AccountId, ProgramId};
 use super::money::Currency;
 use super::registry::{RegistryEvent, RegistryOutcome, RegistryRefusal, RegistryView};
 use super::time::Timestamp;
@@ -36,6 +36,8 @@ pub struct Program {
     pub status: ProgramStatus,
     /// After the first.
     pub further_bins: Vec<Bin>,
+    /// Of its BINs, those that are not in all as it is.
+    pub bin_facts: Vec<BinFacts>,
     /// As in `prepaid`; any word.
     pub product_type: Option<Box<str>>,
     /// Where its BINs are of, as in `US`; any word.
@@ -45,6 +47,27 @@ pub struct Program {
     /// What of it needs two people.
     pub second_approver: SecondApprover,
     pub limit_threshold_percents: LimitThresholds,
+    /// On which cards draw that are ordered for it without an account. A root account of it, in its currency, as it was
+    /// named; it may be closed since.
+    pub master_account_id: Option<AccountId>,
+}
+
+/// What a program says of one of its BINs; what it does not say of it is the program's own.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinFacts {
+    pub bin: Bin,
+    pub network: Option<Box<str>>,
+    pub region: Option<Box<str>>,
+    pub product_type: Option<Box<str>>,
+}
+
+/// What holds for a BIN of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BinDetails<'a> {
+    pub bin: Bin,
+    pub network: &'a str,
+    pub region: Option<&'a str>,
+    pub product_type: Option<&'a str>,
 }
 
 /// Thresholds of all limits on its cards and accounts in one program.
@@ -99,6 +122,25 @@ impl Program {
         std::iter::once(&self.bin).chain(&self.further_bins)
     }
 
+    /// What is said of it, where anything is.
+    pub fn facts_of(&self, bin: &Bin) -> Option<&BinFacts> {
+        self.bin_facts.iter().find(|facts| facts.bin == *bin)
+    }
+
+    /// What holds for it.
+    pub fn details_of(&self, bin: &Bin) -> BinDetails<'_> {
+        let said = self.facts_of(bin);
+        let network = said.and_then(|facts| facts.network.as_deref());
+        let region = said.and_then(|facts| facts.region.as_deref());
+        let product_type = said.and_then(|facts| facts.product_type.as_deref());
+        BinDetails {
+            bin: *bin,
+            network: network.unwrap_or(&self.network),
+            region: region.or(self.region.as_deref()),
+            product_type: product_type.or(self.product_type.as_deref()),
+        }
+    }
+
     /// The BIN that a card number begins with, the longest where several fit.
     pub fn bin_of(&self, digits: &str) -> Option<&Bin> {
         let fitting = self.bins().filter(|bin| digits.starts_with(bin.as_str()));
@@ -117,12 +159,16 @@ pub struct ChangeProgram {
     pub status: Option<ProgramStatus>,
     /// All of them, the first one first. None goes away.
     pub bins: Option<Vec<Bin>>,
+    /// With `bins`: all that is said of them from now on.
+    pub bin_facts: Vec<BinFacts>,
     pub product_type: Option<Box<str>>,
     pub region: Option<Box<str>>,
     /// Nothing inside ends it.
     pub fees: Option<Option<ProgramFees>>,
     pub second_approver: Option<SecondApprover>,
     pub limit_threshold_percents: Option<LimitThresholds>,
+    /// Nothing inside ends it.
+    pub master_account_id: Option<Option<AccountId>>,
 }
 
 impl ChangeProgram {
@@ -204,7 +250,9 @@ fn changed(before: &Program, change: &ChangeProgram) -> Program {
     if let Some((first, further)) = change.bins.as_deref().and_then(<[Bin]>::split_first) {
         now.bin = *first;
         now.further_bins = further.to_vec();
+        now.bin_facts = change.bin_facts;
     }
+    now.master_account_id = change.master_account_id.unwrap_or(now.master_account_id);
     now
 }
 
@@ -263,6 +311,66 @@ mod tests {
         assert_eq!(now.bin_of("5100000000000000"), None);
         // The same once more changes nothing.
         assert_eq!(decide_change(&view, &wanted), RegistryOutcome::AlreadyDone);
+    }
+
+    #[test]
+    fn what_is_said_of_a_bin_holds_for_it_and_the_rest_is_the_programs_own() {
+        let mut view = view();
+        let said = |of: &str, network: Option<&str>, region: Option<&str>| BinFacts {
+            bin: bin(of),
+            network: network.map(Into::into),
+            region: region.map(Into::into),
+            product_type: None,
+        };
+        let first = change(|c| {
+            c.bins = Some(vec![bin("411111"), bin("41111122"), bin("555555")]);
+            c.bin_facts = vec![
+                said("555555", Some("mastercard"), None),
+                said("41111122", None, Some("EU")),
+            ];
+            c.region = Some("US".into());
+            c.product_type = Some("prepaid".into());
+        });
+        // The same BINs with less said of them are another program; a change of other things leaves them.
+        let later = change(|c| c.region = Some("UK".into()));
+        let less = change(|c| c.bins.clone_from(&first.bins));
+        let own = ("", "UK");
+        for (wanted, of_555555, of_41111122) in [
+            (&first, ("mastercard", "US"), ("", "EU")),
+            (&later, ("mastercard", "UK"), ("", "EU")),
+            (&less, own, own),
+        ] {
+            let event = RegistryOutcome::Event(RegistryEvent::ProgramChanged { version: 1 });
+            assert_eq!(decide_change(&view, wanted), event);
+            apply_change(&mut view, wanted);
+            assert_eq!(decide_change(&view, wanted), RegistryOutcome::AlreadyDone);
+            let program = &view.programs[&ProgramId(1)];
+            let of = |of: &str| {
+                let details = program.details_of(&bin(of));
+                assert_eq!(details.product_type, Some("prepaid"));
+                (details.network, details.region.unwrap_or_default())
+            };
+            assert_eq!([of("555555"), of("41111122")], [of_555555, of_41111122]);
+            assert_eq!(of("411111"), ("", program.region.as_deref().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_master_account_is_named_and_taken_back() {
+        let mut view = view();
+        let master = |id: Option<u64>| change(|c| c.master_account_id = Some(id.map(AccountId)));
+        for id in [Some(7), Some(8), None] {
+            let event = RegistryOutcome::Event(RegistryEvent::ProgramChanged { version: 1 });
+            assert_eq!(decide_change(&view, &master(id)), event);
+            apply_change(&mut view, &master(id));
+            apply_change(&mut view, &change(|c| c.name = Some("x".into())));
+            let now = view.programs[&ProgramId(1)].master_account_id;
+            assert_eq!(now, id.map(AccountId));
+            assert_eq!(
+                decide_change(&view, &master(id)),
+                RegistryOutcome::AlreadyDone
+            );
+        }
     }
 
     #[test]

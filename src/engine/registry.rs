@@ -12,7 +12,7 @@ use super::card_batches::{
     BatchChange, BatchState, CARD_BATCHES_UNFINISHED_MAX, CARD_BATCHES_UNFINISHED_OF_TENANT_MAX,
     CardBatches,
 };
-use super::cardholders::{Cardholder, ChangeCardholder, Holder, KnownCardholder};
+use super::cardholders::{Cardholder, ChangeCardholder, Holder, KnownCardholder, SetCardholder};
 use super::command::{Advise, Authorize, Reverse};
 use super::decision_endpoints::{DecisionEndpoint, DecisionEndpoints};
 pub use super::engine_settings::EngineSettings;
@@ -172,6 +172,8 @@ pub enum RegistryAction {
     /// Its time is over.
     ExpireException(ExceptionId),
     ChangeCardholder(Box<ChangeCardholder>),
+    /// Of a card that was issued.
+    SetCardholder(SetCardholder),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,6 +305,11 @@ pub enum RegistryEvent {
         /// Those that have to hear of it, with their trees.
         cards: SmallVec<[(CardId, AccountId); 1]>,
     },
+    CardholderSet {
+        /// The tree of the card, which has to hear of it.
+        root: AccountId,
+        holder: Holder,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -353,6 +360,8 @@ pub enum RegistryRefusal {
     CardholderNotFound(CardholderId),
     #[error("cardholder {0} belongs to another program than the card")]
     CardholderOfOtherProgram(CardholderId),
+    #[error("the card has got another cardholder meanwhile")]
+    CardholderReplaced,
     #[error("cardholder {0} is verified already")]
     AlreadyVerified(CardholderId),
     #[error(

@@ -58,6 +58,7 @@ pub fn decide(registry: &Registry, command: &RegistryCommand) -> RegistryOutcome
         RegistryAction::CreateCardholder(cardholder) => create_cardholder(registry, cardholder),
         RegistryAction::VerifyCardholder(id) => verify_cardholder(registry, *id),
         RegistryAction::ChangeCardholder(change) => cardholders::decide_change(registry, change),
+        RegistryAction::SetCardholder(set) => cardholders::decide_set(registry, set),
         RegistryAction::SetLinkControls(set) => links::decide_set(registry, set),
         RegistryAction::RequestException(_)
         | RegistryAction::ChangeException(_)
@@ -203,6 +204,9 @@ pub fn apply(registry: &mut Registry, command: &RegistryCommand, event: &Registr
         }
         (RegistryAction::ChangeCardholder(change), RegistryEvent::CardholderChanged { .. }) => {
             cardholders::apply_change(registry, change);
+        }
+        (RegistryAction::SetCardholder(set), RegistryEvent::CardholderSet { root, .. }) => {
+            cardholders::apply_set(registry, set, *root);
         }
         (RegistryAction::RequestException(wanted), RegistryEvent::ExceptionRequested { .. }) => {
             let wanted = Arc::new((**wanted).clone());

@@ -5,6 +5,7 @@
 
 use super::apply::insert_card;
 use super::card_use::CardUse;
+use super::cardholders::Holder;
 use super::command::{Action, CardType, Command};
 use super::counters::Counters;
 use super::decide::Outcome;
@@ -107,6 +108,8 @@ pub struct ReplaceCard {
     pub first6: u32,
     pub last4: u16,
     pub expiry: Expiry,
+    /// Of both cards, as the registry had it.
+    pub holder: Option<Holder>,
     /// Of the new card.
     pub shipping: Option<Box<ShippingOrder>>,
     pub issued_at: Timestamp,
@@ -149,6 +152,7 @@ pub(super) fn decide_reissue(registry: &Registry, reissue: &ReissueCard) -> Regi
         }
         Some(old) => match old.chain.and_then(|chain| chain.replaced_by) {
             None if !has_room(old.chain.as_ref()) => RegistryRefusal::TooManyReissues,
+            None if old.cardholder_id != issue.cardholder_id => RegistryRefusal::CardholderReplaced,
             None => return issue_card(registry, issue),
             Some(by) if by == issue.card_id => RegistryRefusal::IdTaken,
             Some(by) => RegistryRefusal::CardReplaced(by),
@@ -305,7 +309,7 @@ fn apply_replace(
         card_use: None,
         wallet: old.wallet.clone(),
         history: None,
-        holder: old.holder,
+        holder: replace.holder,
         chain: Some(Box::new(chain)),
         // It is one card to whoever pays for months.
         fees_through: old.fees_through,

@@ -46,7 +46,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 /// The layout of the items below; a snapshot of another layout is refused, and the journal replayed.
-pub const LAYOUT: u16 = 8;
+pub const LAYOUT: u16 = 9;
 
 /// One part of a world. The order matters: what an item names comes before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

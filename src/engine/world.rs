@@ -70,6 +70,7 @@ impl PendingCard {
                 first6: open.first6,
                 last4: open.last4,
                 expiry: open.expiry,
+                holder: open.holder,
                 shipping: open.shipping,
                 issued_at: open.issued_at,
             })),
@@ -161,6 +162,15 @@ impl World {
                     let pending = cards.iter().copied();
                     let pending = pending.map(|(id, root)| (id, PendingHolder { root, holder }));
                     self.pending_holders.extend(pending);
+                }
+                if let (
+                    RegistryAction::SetCardholder(set),
+                    RegistryEvent::CardholderSet { root, holder },
+                ) = (&command.action, event)
+                {
+                    let (root, holder) = (*root, *holder);
+                    let pending = PendingHolder { root, holder };
+                    self.pending_holders.insert(set.card_id, pending);
                 }
                 if let RegistryAction::ReserveReference(reserve) = &command.action {
                     let id = reserve.top_up.top_up_id;

@@ -182,7 +182,7 @@ impl RegistryWorker {
             }
             RegistryOutcome::Known(entry) => return Some(Reply::IdempotencyKnown(Box::new(entry))),
             RegistryOutcome::AlreadyDone => {
-                let again = self.renewal_of(&command.action, (token, reply_to));
+                let again = self.told_of_card(&command.action, (token, reply_to));
                 return match again {
                     Some(again) => {
                         forward.to_shards.push(again);
@@ -229,8 +229,13 @@ impl RegistryWorker {
             }
             action @ RegistryAction::RenewCard(renew) => {
                 self.note_route(renew.card_id);
-                let renewal = self.renewal_of(action, (token, reply_to));
+                let renewal = self.told_of_card(action, (token, reply_to));
                 forward.to_shards.extend(renewal);
+                None
+            }
+            action @ RegistryAction::SetCardholder(_) => {
+                let holder = self.told_of_card(action, (token, reply_to));
+                forward.to_shards.extend(holder);
                 None
             }
             RegistryAction::RequestToken(request) => {
@@ -273,25 +278,37 @@ impl RegistryWorker {
         }
     }
 
-    /// What the shard of a renewed card has to hear, also where it was renewed before.
-    fn renewal_of(
+    /// What the shard of a card has to hear that was renewed or got a cardholder, also where it was so before.
+    fn told_of_card(
         &self,
         action: &RegistryAction,
         (token, reply_to): (Token, &Arc<dyn ReplySink>),
     ) -> Option<ToShard> {
-        let RegistryAction::RenewCard(renew) = action else {
-            return None;
+        let card_id = match action {
+            RegistryAction::RenewCard(renew) => renew.card_id,
+            RegistryAction::SetCardholder(set) => set.card_id,
+            _ => return None,
         };
-        let (card_id, issued) = (
-            renew.card_id,
-            self.registry.issued_cards.get(renew.card_id)?,
-        );
-        let expiry = issued.expiry;
+        let issued = self.registry.issued_cards.get(card_id)?;
+        let action = match action {
+            RegistryAction::SetCardholder(set) => {
+                let known = self.registry.cardholders.get(&set.cardholder_id)?;
+                Action::ChangeCardHolder(ChangeCardHolder {
+                    card_id,
+                    holder: known.cardholder.holder(),
+                    is_set: true,
+                })
+            }
+            _ => Action::RenewCard(RenewCard {
+                card_id,
+                expiry: issued.expiry,
+            }),
+        };
         Some(ToShard {
             token,
             reply_to: reply_to.clone(),
             root: issued.root,
-            action: Action::RenewCard(RenewCard { card_id, expiry }),
+            action,
         })
     }
 
@@ -429,7 +446,12 @@ pub fn tell_shard(shards: &[Inbox<ShardMessage>], card_id: CardId, pending: Pend
             token: 0,
             reply_to: Arc::new(Nobody),
             root: pending.root,
-            action: Action::ChangeCardHolder(ChangeCardHolder { card_id, holder }),
+            // The latest that the registry knows of the card.
+            action: Action::ChangeCardHolder(ChangeCardHolder {
+                card_id,
+                holder,
+                is_set: true,
+            }),
         },
         None,
     );

@@ -323,7 +323,7 @@ impl Batch {
                 | Event::CardReplaced(_)
                 | Event::CardRenewed(_)
                 | Event::CardControlsChanged
-                | Event::CardHolderChanged
+                | Event::CardHolderChanged { .. }
                 | Event::TokenOpened { .. }
                 | Event::TokenStatusChanged { .. }
                 | Event::ShippingChanged { .. },

@@ -33,8 +33,8 @@ impl Batch {
             (Event::CardRenewed(_), Action::RenewCard(_)) => {}
             // Controls are read from memory; their history is the journal's.
             (Event::CardControlsChanged, Action::ChangeCardControls(_)) => {}
-            // So are cardholders.
-            (Event::CardHolderChanged, Action::ChangeCardHolder(_)) => {}
+            // Its row has the new holder since the registry set it.
+            (Event::CardHolderChanged { .. }, Action::ChangeCardHolder(_)) => {}
             (Event::TokenOpened { .. } | Event::TokenStatusChanged { .. }, _) => {
                 return self.token(sequence, command, event);
             }

@@ -49,6 +49,9 @@ impl Batch {
             (RegistryEvent::CardholderChanged { .. }, RegistryAction::ChangeCardholder(change)) => {
                 self.row_changes.extend(from_cardholder::change(change));
             }
+            (RegistryEvent::CardholderSet { .. }, RegistryAction::SetCardholder(set)) => {
+                self.row_changes.push(from_cardholder::set(set));
+            }
             // A double of an earlier advice.
             (RegistryEvent::Advised(_), RegistryAction::AdviseUnknownCard(_)) => {}
             _ => return !has_row(event),
@@ -96,6 +99,7 @@ fn has_row(event: &RegistryEvent) -> bool {
         | RegistryEvent::CardholderCreated
         | RegistryEvent::CardholderVerified { .. }
         | RegistryEvent::CardholderChanged { .. }
+        | RegistryEvent::CardholderSet { .. }
         | RegistryEvent::Authorized(_)
         | RegistryEvent::Reversed(_)
         | RegistryEvent::Advised(_) => true,

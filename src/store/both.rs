@@ -8,6 +8,7 @@ macro_rules! same_in_both {
             values.iter().fold(query, |query, value| match value {
                 Value::Int(value) => query.bind(*value),
                 Value::Text(value) => query.bind(value.clone()),
+                Value::Null => query.bind(None::<String>),
             })
         }
 

@@ -80,6 +80,7 @@ pub(super) struct Position {
 pub(super) enum Value {
     Int(i64),
     Text(String),
+    Null,
 }
 
 /// New values of a row that is there, by its id.

@@ -3,7 +3,7 @@
 use super::database::{RowChange, Value};
 use super::from_record::clean;
 use super::rows::{Sequence, table};
-use crate::engine::cardholders::{Cardholder, ChangeCardholder};
+use crate::engine::cardholders::{Cardholder, ChangeCardholder, SetCardholder};
 use crate::engine::facts::Country;
 use crate::engine::ids::{CardholderId, ProgramId};
 use crate::engine::time::Timestamp;
@@ -37,6 +37,16 @@ pub(super) fn verified(id: CardholderId) -> RowChange {
         table: "cardholders",
         id: id.to_string(),
         columns: vec![("verified", Value::Int(1))],
+    }
+}
+
+/// Of a card.
+pub(super) fn set(set: &SetCardholder) -> RowChange {
+    let cardholder_id = Value::Text(set.cardholder_id.to_string());
+    RowChange {
+        table: "cards",
+        id: set.card_id.to_string(),
+        columns: vec![("cardholder_id", cardholder_id)],
     }
 }
 

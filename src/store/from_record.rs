@@ -11,13 +11,14 @@ use crate::engine::command::OpenAccount;
 use crate::engine::event::{LedgerAccount, Posting};
 use crate::engine::ids::{AccountId, AuditId, AuthorizationId, CardId, LinkId};
 use crate::engine::money::Currency;
-use crate::engine::programs::{Bin, ChangeProgram, LimitThresholds, Program};
+use crate::engine::programs::{Bin, BinFacts, ChangeProgram, LimitThresholds, Program};
 use crate::engine::record::Record;
 use crate::engine::registry::{IssueCard, RevealCard};
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::{AccountStatus, CardStatus};
 use crate::engine::time::Timestamp;
 use arrayvec::ArrayString;
+use serde_json::{Value as Json, json};
 
 /// Free text as a row keeps it. Postgres has no NUL in text, and a wire may send one.
 pub(super) fn clean(text: &str) -> String {
@@ -67,7 +68,23 @@ pub(super) fn program_row(sequence: Sequence, program: &Program) -> ProgramRow {
         product_type: program.product_type.as_deref().map(clean),
         region: program.region.as_deref().map(clean),
         limit_threshold_percents: percents_text(&program.limit_threshold_percents),
+        bin_facts: bin_facts_text(&program.bin_facts),
+        master_account_id: program.master_account_id,
     }
+}
+
+/// A list of objects as JSON, in which `null` is the program's own.
+fn bin_facts_text(facts: &[BinFacts]) -> String {
+    let text = |text: &Option<Box<str>>| text.as_deref().map(clean);
+    let json = facts.iter().map(|facts| {
+        json!({
+            "bin": clean(&facts.bin),
+            "network": text(&facts.network),
+            "region": text(&facts.region),
+            "product_type": text(&facts.product_type),
+        })
+    });
+    json.collect::<Json>().to_string()
 }
 
 /// Digits, with spaces between them.
@@ -99,6 +116,17 @@ pub(super) fn program_change(change: &ChangeProgram) -> Option<RowChange> {
         (
             "limit_threshold_percents",
             thresholds.map(|percents| Value::Text(percents_text(percents))),
+        ),
+        (
+            "bin_facts",
+            bins.map(|_| Value::Text(bin_facts_text(&change.bin_facts))),
+        ),
+        (
+            "master_account_id",
+            change.master_account_id.map(|id| match id {
+                Some(id) => Value::Text(id.to_string()),
+                None => Value::Null,
+            }),
         ),
     ];
     let columns = columns.into_iter();

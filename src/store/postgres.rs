@@ -48,6 +48,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0025_ledger_lists.sql"),
     include_str!("migrations/postgres/0026_event_places.sql"),
     include_str!("migrations/postgres/0027_cardholders.sql"),
+    include_str!("migrations/postgres/0028_program_bins.sql"),
     include_str!("migrations/postgres/0029_status_reasons.sql"),
 ];
 

@@ -74,6 +74,9 @@ table! {
         region: Option<String>,
         /// With spaces between them.
         limit_threshold_percents: String,
+        /// JSON: what is said of single BINs.
+        bin_facts: String,
+        master_account_id: Option<AccountId>,
     }
 }
 

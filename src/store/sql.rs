@@ -79,6 +79,7 @@ impl Sql {
                 Some(Value::Text(value)) => {
                     text.push_str(&format!("'{}'", value.replace('\'', "''")));
                 }
+                Some(Value::Null) => text.push_str("NULL"),
                 None => text.push('$'),
             }
             text.push_str(rest);

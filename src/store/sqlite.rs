@@ -53,6 +53,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0025_ledger_lists.sql"),
     include_str!("migrations/sqlite/0026_event_places.sql"),
     include_str!("migrations/sqlite/0027_cardholders.sql"),
+    include_str!("migrations/sqlite/0028_program_bins.sql"),
     include_str!("migrations/sqlite/0029_status_reasons.sql"),
 ];
 

@@ -5,6 +5,7 @@ mod approvals;
 mod attacked;
 mod authorizations;
 mod backtests;
+mod bins;
 mod card_batches;
 mod card_links;
 mod cardholders;

@@ -261,7 +261,10 @@ impl Walk<'_> {
         );
         let of_program = format!("/v1/programs/{program}");
         client
-            .patch(&of_program, json!({"bins": ["411111", "422222"]}))
+            .patch(
+                &of_program,
+                json!({"bins": ["411111", {"bin": "422222", "network": "amex", "region": "EU"}]}),
+            )
             .ok();
         for action in ["suspend", "resume"] {
             self.done(&format!("{of_program}/{action}"), json!({}));
@@ -346,6 +349,14 @@ impl Walk<'_> {
         );
         let of_card = format!("/v1/cards/{card}");
         client.patch(&of_card, json!({"controls": free})).ok();
+        let body = json!({"program_id": program, "home_country": "US", "verified": true});
+        let second = self.made("/v1/cardholders", body);
+        client
+            .patch(&of_card, json!({ "cardholder_id": second }))
+            .ok();
+        client
+            .patch(&of_program, json!({ "master_account_id": account }))
+            .ok();
         self.done(&format!("{of_card}/reveal"), json!({"reason": "a test"}));
         let link = self.done(
             &format!("{of_card}/reveal_links"),
@@ -367,6 +378,7 @@ impl Walk<'_> {
         self.read(&[
             "/v1/programs",
             &format!("/v1/programs/{program}"),
+            "/v1/bins",
             "/v1/accounts",
             &of_account,
             "/v1/cards",

@@ -5,7 +5,7 @@
 pub mod kept;
 
 use arrayvec::ArrayString;
-use cardswitch::engine::cardholders::Cardholder;
+use cardswitch::engine::cardholders::{Cardholder, SetCardholder};
 use cardswitch::engine::command::*;
 use cardswitch::engine::controls::{Controls, Limit, Window};
 use cardswitch::engine::decide::{Outcome, decide};
@@ -580,6 +580,26 @@ impl Switch {
         self.registry(RegistryAction::CreateCardholder(Box::new(cardholder)))
     }
 
+    /// Also tells the shard of the card, as the registry does.
+    pub fn set_cardholder(&mut self, card: u64, id: u64) -> RegistryOutcome {
+        let (card_id, cardholder_id) = (CardId(card), CardholderId(id));
+        let set = SetCardholder {
+            card_id,
+            cardholder_id,
+        };
+        let outcome = self.registry(RegistryAction::SetCardholder(set));
+        if let RegistryOutcome::Event(RegistryEvent::CardholderSet { root, holder }) = &outcome {
+            let (root, holder) = (*root, *holder);
+            let change = ChangeCardHolder {
+                card_id,
+                holder,
+                is_set: true,
+            };
+            self.command(root, Action::ChangeCardHolder(change));
+        }
+        outcome
+    }
+
     /// Also tells the shards of the cards, as the API does.
     pub fn verify(&mut self, id: u64) -> RegistryOutcome {
         let outcome = self.registry(RegistryAction::VerifyCardholder(CardholderId(id)));
@@ -588,7 +608,12 @@ impl Switch {
         {
             for (card_id, root) in cards {
                 let (card_id, holder) = (*card_id, *holder);
-                let change = ChangeCardHolder { card_id, holder };
+                let is_set = false;
+                let change = ChangeCardHolder {
+                    card_id,
+                    holder,
+                    is_set,
+                };
                 self.command(*root, Action::ChangeCardHolder(change));
             }
         }

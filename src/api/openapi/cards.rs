@@ -87,7 +87,7 @@ fn on_cards() -> Vec<Operation> {
         get("/v1/cards/{id}", "A card", "Card"),
         act_with(
             "/v1/cards/{id}",
-            "Replace a card's controls as a whole",
+            "Replace a card's controls as a whole, or its cardholder",
             body(update_request(), json!({ "controls": controls })),
             "Card",
         )
@@ -203,6 +203,10 @@ fn card() -> Value {
             ("object", of_type("card")),
             ("account_id", id("acct")),
             ("program_id", id("prog")),
+            (
+                "network",
+                noted(or_null(said("visa")), "That of the card's BIN."),
+            ),
             ("type", open_word(&words(CARD_TYPES))),
             ("status", open_word(&CARD_STATUSES)),
             ("own_status", open_word(&CARD_STATUSES)),
@@ -241,8 +245,16 @@ fn card() -> Value {
 fn card_request() -> Value {
     let wallet = list_within(0, FURTHER_ACCOUNTS_MAX, id("acct"));
     request(
-        vec![("account_id", id("acct"))],
+        Vec::new(),
         vec![
+            ("account_id", id("acct")),
+            (
+                "program_id",
+                noted(
+                    id("prog"),
+                    "In place of `account_id`: the card draws on the master account of the program.",
+                ),
+            ),
             (
                 "type",
                 noted(one_of(&words(CARD_TYPES)), "By default `virtual`."),
@@ -278,7 +290,17 @@ fn card_request() -> Value {
 
 /// `{"controls": null}` takes all controls away, so that it is said once more is needed.
 fn update_request() -> Value {
-    let schema = request(Vec::new(), vec![("controls", named("ControlsRequest"))]);
+    let cardholder = noted(
+        id("holder"),
+        "Of the card's program; in place of the one that it has, if it has one. Takes `cards:issue` too.",
+    );
+    let schema = request(
+        Vec::new(),
+        vec![
+            ("controls", named("ControlsRequest")),
+            ("cardholder_id", cardholder),
+        ],
+    );
     schema::with(schema, "minProperties", json!(1))
 }
 

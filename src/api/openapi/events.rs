@@ -71,7 +71,9 @@ pub fn data_of(event: EventType) -> EventData {
             let data = of("CardStatusEventData", vec![card_member()]);
             data.or(vec![("cause", cause)])
         }
-        CardRevealed | CardReissued | CardShippingUpdated => of_one_card(event),
+        CardRevealed | CardReissued | CardShippingUpdated | CardCardholderChanged => {
+            of_one_card(event)
+        }
         TokenRequested | TokenActivated | TokenSuspended | TokenResumed | TokenDeleted => {
             of("TokenEventData", vec![("token", named("Token"))])
         }
@@ -117,6 +119,16 @@ fn of_one_card(event: EventType) -> EventData {
             of(
                 "CardRevealedEventData",
                 vec![card_member(), ("reveal", reveal)],
+            )
+        }
+        EventType::CardCardholderChanged => {
+            let cardholder = answer(
+                vec![("id", id("holder")), ("previous_id", or_null(id("holder")))],
+                Vec::new(),
+            );
+            of(
+                "CardCardholderEventData",
+                vec![card_member(), ("cardholder", cardholder)],
             )
         }
         EventType::CardReissued => of(

@@ -1,10 +1,11 @@
 //! Programs, and how long their holds last.
 
 use super::approvals::policy_request;
-use super::operation::{Operation, act, act_with, body, create, get, list_of};
+use super::operation::{Operation, act, act_with, body, create, get, list_of, list_of_memory};
 use super::schema::{
-    self, Fields, answer, currency, id, kinds, list, list_within, mcc, moment, named, noted,
-    number, number_within, of_type, one_of, open_word, or_null, pattern, request, said, text,
+    self, Fields, answer, currency, either, extended, id, kinds, list, list_within, mcc, moment,
+    named, noted, number, number_within, of_type, one_of, open_word, or_null, pattern, request,
+    said, text,
 };
 use crate::engine::conversion::BASIS_POINTS;
 use crate::engine::hold_expiry::HOLD_HOURS_MAX;
@@ -12,7 +13,12 @@ use crate::engine::programs::{BINS_MAX, LIMIT_THRESHOLDS_MAX};
 use serde_json::{Value, json};
 
 pub fn schemas() -> Fields {
-    vec![("Program", program()), ("HoldExpiry", hold_expiry())]
+    vec![
+        ("Program", program()),
+        ("Bin", listed_bin()),
+        ("BinDetails", bin_details()),
+        ("HoldExpiry", hold_expiry()),
+    ]
 }
 
 pub fn operations() -> Vec<Operation> {
@@ -45,6 +51,16 @@ pub fn operations() -> Vec<Operation> {
             "Program",
         ),
         act("/v1/programs/{id}/resume", "Let them pay again", "Program"),
+        list_of_memory(
+            "/v1/bins",
+            "BINs of all programs, by their digits",
+            "Bin",
+            said(BIN_ID),
+        )
+        .filter("program_id", id("prog"))
+        .filter("network", network())
+        .filter("region", region())
+        .filter("product_type", product_type()),
     ]
 }
 
@@ -60,6 +76,7 @@ fn program() -> Value {
             ("network", said("visa")),
             ("bin", said("411111")),
             ("bins", list(said("411111"))),
+            ("bin_details", list(named("BinDetails"))),
             ("currency", currency()),
             ("status", open_word(&["active", "suspended"])),
             ("product_type", or_null(open_word(&PRODUCT_TYPES))),
@@ -70,10 +87,79 @@ fn program() -> Value {
             ("foreign_exchange_mark_up_basis_points", number(150)),
             ("fee_schedule", or_null(id("feesch"))),
             ("limit_threshold_percents", list(number_within(1, 100))),
+            (
+                "master_account_id",
+                noted(
+                    or_null(id("acct")),
+                    "On which cards draw that are ordered with `program_id` and without `account_id`.",
+                ),
+            ),
             ("created_at", moment()),
         ],
         Vec::new(),
     )
+}
+
+/// A BIN of a program, of a list of all.
+const BIN_ID: &str = "555555:prog_0h2k9m4p7r1t3";
+
+fn listed_bin() -> Value {
+    extended(
+        bin_details(),
+        vec![
+            (
+                "id",
+                noted(
+                    said(BIN_ID),
+                    "Of this entry: several programs may have a BIN.",
+                ),
+            ),
+            ("object", of_type("bin")),
+            ("program_id", id("prog")),
+            ("currency", currency()),
+        ],
+    )
+}
+
+/// What holds for a BIN: what is said of it, else the program's own.
+fn bin_details() -> Value {
+    answer(
+        vec![
+            ("bin", said("555555")),
+            ("network", said("mastercard")),
+            ("region", or_null(said("EU"))),
+            ("product_type", or_null(open_word(&PRODUCT_TYPES))),
+        ],
+        Vec::new(),
+    )
+}
+
+fn network() -> Value {
+    noted(
+        pattern("^[A-Za-z0-9_-]{1,16}$", "visa"),
+        "The name of a `[[network]]` section.",
+    )
+}
+
+fn product_type() -> Value {
+    pattern("^[a-z0-9_]{1,32}$", "prepaid")
+}
+
+fn region() -> Value {
+    pattern("^[A-Za-z0-9_-]{1,32}$", "US")
+}
+
+/// Its digits, or an object with what is said of it.
+fn bin_entry() -> Value {
+    let said = request(
+        vec![("bin", bin())],
+        vec![
+            ("network", network()),
+            ("region", region()),
+            ("product_type", product_type()),
+        ],
+    );
+    either(vec![bin(), said])
 }
 
 fn bin() -> Value {
@@ -90,12 +176,13 @@ fn program_settings() -> Vec<(&'static str, Value)> {
         (
             "bins",
             noted(
-                list_within(1, BINS_MAX, bin()),
-                "All of its BINs; `bin` is the first of them.",
+                list_within(1, BINS_MAX, bin_entry()),
+                "All of its BINs; `bin` is the first of them. An object says all that is said of a BIN, and what it leaves out \
+                 is the program's own; digits alone leave what was said of that BIN before.",
             ),
         ),
-        ("product_type", pattern("^[a-z0-9_]{1,32}$", "prepaid")),
-        ("region", pattern("^[A-Za-z0-9_-]{1,32}$", "US")),
+        ("product_type", product_type()),
+        ("region", region()),
         ("second_approver", policy_request()),
         (
             "limit_threshold_percents",
@@ -116,6 +203,14 @@ fn program_change() -> Value {
         "fee_schedule",
         noted(fees, "By which it charges; `none` ends it."),
     ));
+    let master = pattern("^(acct_[0-9a-z]{13}|none)$", "none");
+    optional.push((
+        "master_account_id",
+        noted(
+            master,
+            "A root account of the program in its currency; `none` ends it.",
+        ),
+    ));
     schema::with(request(Vec::new(), optional), "minProperties", json!(1))
 }
 
@@ -125,13 +220,7 @@ fn program_request() -> Value {
     request(
         vec![
             ("name", text(200, "Ads")),
-            (
-                "network",
-                noted(
-                    pattern("^[A-Za-z0-9_-]{1,16}$", "visa"),
-                    "The name of a `[[network]]` section.",
-                ),
-            ),
+            ("network", network()),
             ("bin", bin()),
             ("currency", currency()),
         ],

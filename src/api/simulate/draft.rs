@@ -169,7 +169,7 @@ async fn card_facts(
         is_token,
         token,
         currency: accounts::find(state, full.card.account_id).await?.currency,
-        network: program.map_or_else(String::new, |program| program.network.to_string()),
+        network: program.map_or_else(String::new, |program| full.network_in(program).to_owned()),
     })
 }
 

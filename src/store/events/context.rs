@@ -162,6 +162,7 @@ impl Needs {
             Action::ChangeCardStatus(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeShipping(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeCardControls(change) => drop(self.cards.insert(change.card_id)),
+            Action::ChangeCardHolder(change) => drop(self.cards.insert(change.card_id)),
             Action::ChangeAccount(change) => drop(self.accounts.insert(change.account_id)),
             _ => {}
         }

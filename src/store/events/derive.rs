@@ -274,6 +274,19 @@ fn of_changed_card(context: &EventContext, action: &Action, event: &Event) -> Op
                 event_type.and_then(|event_type| context.about_card(change.card_id, event_type));
             draft.map(|draft| with_reason(draft, *to))
         }
+        // What is new of the holder that it has is no event of the card.
+        (Action::ChangeCardHolder(change), Event::CardHolderChanged { from })
+            if *from != Some(change.holder.id) =>
+        {
+            let draft = context.about_card(change.card_id, EventType::CardCardholderChanged);
+            draft.map(|mut draft| {
+                let id = change.holder.id.to_string();
+                let previous_id = from.map(|id| id.to_string());
+                let cardholder = json!({ "id": id, "previous_id": previous_id });
+                draft.content.push(("cardholder", cardholder));
+                draft
+            })
+        }
         (Action::ChangeShipping(change), Event::ShippingChanged { .. }) => {
             let draft = context.about_card(change.card_id, EventType::CardShippingUpdated);
             draft.map(|mut draft| {

@@ -265,6 +265,11 @@ impl<'a> EventFold<'a> {
                     row.exp_year = renew.expiry.year();
                 }
             }
+            (RegistryAction::SetCardholder(set), RegistryEvent::CardholderSet { .. }) => {
+                if let Some(row) = context.cards.get_mut(&set.card_id) {
+                    row.cardholder_id = Some(set.cardholder_id);
+                }
+            }
             (
                 RegistryAction::PutWebhookEndpoint(endpoint),
                 RegistryEvent::WebhookEndpointPut { .. },

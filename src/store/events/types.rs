@@ -42,6 +42,7 @@ event_types! {
     CardRevealed = "card.revealed", CardsRead, "somebody saw a card's number, or was given a link that shows it once";
     CardReissued = "card.reissued", CardsRead, "a card got another one in its place: `replaced_by`; `card.created` tells of that one";
     CardRenewed = "card.renewed", CardsRead, "a card has a new expiry";
+    CardCardholderChanged = "card.cardholder_changed", CardsRead, "a card got a cardholder, or another one than `previous_id`";
     CardExpired = "card.expired", CardsRead, "the expiry of a card that was not closed has passed: the month that it is good through ended, in UTC";
     CardShippingUpdated = "card.shipping_updated", CardsRead, "the making or sending of a card came further, or ended: `shipping_status` of the card";
     CardVerificationTriesExceeded = "card.verification_tries_exceeded", CardsRead, "what was stated of a card was wrong as often as it may be in a day: until that ends, or tries are given back, nothing that is stated of it is looked at";
