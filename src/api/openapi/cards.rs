@@ -32,6 +32,7 @@ pub fn schemas() -> Fields {
 
 pub fn operations() -> Vec<Operation> {
     let mut operations = on_cards();
+    operations.extend(on_reveals());
     operations.extend(on_links());
     operations
 }
@@ -67,8 +68,6 @@ fn listed() -> Operation {
 }
 
 fn on_cards() -> Vec<Operation> {
-    let reason = text(500, "a customer asked for it");
-    let reveal = request(vec![("reason", reason)], Vec::new());
     let block = request(vec![("reason", one_of(&words(BLOCK_REASONS)))], Vec::new());
     let reasons = one_of(&words(ReissueReason::NAMED));
     let reissue = shipping::reissue(reasons);
@@ -98,18 +97,6 @@ fn on_cards() -> Vec<Operation> {
             "Block for good",
             body(block, json!({"reason": "lost"})),
             "Card",
-        ),
-        act_with(
-            "/v1/cards/{id}/reveal",
-            "The card number and its CVV2, to one who says why",
-            body(reveal, json!({"reason": "first steps"})),
-            "CardSecrets",
-        ),
-        create(
-            "/v1/cards/{id}/reveal_links",
-            "A link that shows the card number and its CVV2 once",
-            body(reveal_link_request(), json!({"reason": "shown in the app"})),
-            "RevealLink",
         ),
         create(
             "/v1/cards/{id}/reissue",
@@ -141,6 +128,25 @@ fn on_cards() -> Vec<Operation> {
         operations.push(act(path, summary, "Card"));
     }
     operations
+}
+
+fn on_reveals() -> Vec<Operation> {
+    let reason = text(500, "a customer asked for it");
+    let reveal = request(vec![("reason", reason)], Vec::new());
+    vec![
+        act_with(
+            "/v1/cards/{id}/reveal",
+            "The card number and its CVV2, to one who says why",
+            body(reveal, json!({"reason": "first steps"})),
+            "CardSecrets",
+        ),
+        create(
+            "/v1/cards/{id}/reveal_links",
+            "A link that shows the card number and its CVV2 once",
+            body(reveal_link_request(), json!({"reason": "shown in the app"})),
+            "RevealLink",
+        ),
+    ]
 }
 
 fn on_links() -> Vec<Operation> {
