@@ -255,7 +255,43 @@ def resources(switch):
                                                                "token_in": field})["decision"]
             paid.append(f"{action}: {decision['reason'] or '00'}")
     say("resources", "token, in DE2 and in its field: " + ", ".join(paid))
+    shown_once(switch, card, revealed)
+    of_program(switch, program, master)
     return program, master, card, own
+
+
+def shown_once(switch, card, revealed):
+    """A link shows a card once, without a key, as JSON or as a page."""
+    link = switch.post(f"cards/{card['id']}/reveal_links", {"reason": "her own screen", "expires_in_seconds": 30})
+    status, headers, shown = switch.ask("GET", link["url"], key="none")
+    check(status == 200 and shown["pan"] == revealed["pan"] and headers["Cache-Control"] == "no-store", "the link shows the card")
+    again, _, error = switch.ask("GET", link["url"], key="none")
+    check(again == 410, "and no second time")
+    page = switch.post(f"cards/{card['id']}/reveal_links", {"reason": "her own screen"})
+    _, headers, html = switch.ask("GET", page["url"], key="none", headers={"Accept": "text/html"})
+    check(revealed["pan"][:4] in html and "script" not in html, "as a page without scripts")
+    say("resources", f"reveal link: {status}, then {again} {error['error']['code']}; as a page under {headers['Content-Security-Policy'][:18]}…")
+
+
+def of_program(switch, program, master):
+    """Facts of BINs, a master account, a cardholder set later, a rule held against the history."""
+    changed = switch.post(f"programs/{program['id']}", {
+        "bins": ["411111", {"bin": "422222", "region": "EU", "product_type": "credit"}], "master_account_id": master["id"]}, method="PATCH")
+    drawn = switch.post("cards", {"program_id": program["id"]})
+    check(drawn["account_id"] == master["id"] and drawn["cardholder_id"] is None, "an order that names the program alone draws on its master account")
+    holder = switch.post("cardholders", {"program_id": program["id"], "home_country": "FR", "name": "Bob"})
+    held = switch.post(f"cards/{drawn['id']}", {"cardholder_id": holder["id"]}, method="PATCH")
+    check(held["cardholder_id"] == holder["id"], "a card gets its cardholder later")
+    inquired = switch.post("simulate/balance_inquiries", {"card_id": drawn["id"]})
+    check(inquired["status"] == "recorded", "an inquiry leaves nothing open")
+    rule = switch.post("rules", {"program_id": program["id"], "name": "small", "expression": "amount < 500", "action": "decline"})
+    test = switch.post(f"rules/{rule['id']}/backtests", {"examples": 1})
+    path = f"rules/{rule['id']}/backtests/{test['id']}"
+    until(lambda: switch.get(path)["ended_at"], "the backtest has ended")
+    result = switch.get(path)
+    check(result["status"] == "completed", f"the backtest is completed: {result}")
+    numbers = {name: value for name, value in result["result"].items() if isinstance(value, int)}
+    say("resources", f"BINs {changed['bin_details']}; card {drawn['id']} on the master account, cardholder set later; backtest: {numbers}")
 
 
 def links(switch, program, master):
