@@ -143,6 +143,14 @@ fn refused(refusal: &RegistryRefusal) -> ApiError {
     ApiError::conflict(code, told)
 }
 
+/// What a write that names this asks for beside the scope of its route.
+const BESIDE: [(&str, Scope); 4] = [
+    ("cardholder_id", Scope::CardsIssue),
+    ("fee_schedule", Scope::FeesWrite),
+    ("foreign_exchange_mark_up_basis_points", Scope::FeesWrite),
+    ("auto_top_up", Scope::FundsTransfer),
+];
+
 /// Whoever approves could have asked for it himself.
 async fn may_carry_out(
     state: &Arc<ApiState>,
@@ -158,11 +166,12 @@ async fn may_carry_out(
     if raises {
         caller.require(Scope::LimitsRaise)?;
     }
+    let fields = fields_of(approval)?;
+    for (_, scope) in BESIDE.iter().filter(|(name, _)| fields.names(name)) {
+        caller.require(*scope)?;
+    }
     match caller.bounds() {
-        Some(bounds) => {
-            let fields = fields_of(approval)?;
-            body_bounds::check_body(state, bounds, route.about, &fields).await
-        }
+        Some(bounds) => body_bounds::check_body(state, bounds, route.about, &fields).await,
         None => Ok(()),
     }
 }

@@ -114,7 +114,7 @@ fn row(
     // The first two are the card's and its sub-account's.
     let _ = (ids.next(), ids.next());
     let mut fields = Fields::of(path, value)?;
-    let order = card_orders::order(&mut fields, &mut ids, (view, bounds))?;
+    let order = card_orders::order(&mut fields, &mut ids, (view, bounds), None)?;
     fields.finish()?;
     Ok(BatchRow::Order(Box::new(order)))
 }

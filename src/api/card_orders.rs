@@ -19,8 +19,9 @@ pub fn order(
     fields: &mut Fields,
     ids: &mut Ids,
     (view, bounds): (&RegistryView, Option<&Bounds>),
+    begun_on: Option<AccountId>,
 ) -> Result<CardOrder, ApiError> {
-    let account_id = named_account(fields, view, bounds)?;
+    let account_id = named_account(fields, (view, bounds), begun_on)?;
     let card_type = fields.word("type", CARD_TYPES)?;
     let has_own_account = fields.word("funding", FUNDINGS)? == Some(Funding::Own);
     // An own sub-account comes before the one that was named.
@@ -39,11 +40,11 @@ pub fn order(
     })
 }
 
-/// `account_id`, or the master account of `program_id`.
+/// `account_id`, or the master account of `program_id`: that on which a try before has begun.
 fn named_account(
     fields: &mut Fields,
-    view: &RegistryView,
-    bounds: Option<&Bounds>,
+    (view, bounds): (&RegistryView, Option<&Bounds>),
+    begun_on: Option<AccountId>,
 ) -> Result<AccountId, ApiError> {
     const PROGRAM: &str = "program_id";
     let named = fields.id("account_id", AccountId::PREFIX)?;
@@ -58,7 +59,7 @@ fn named_account(
     let is_seen = bounds.is_none_or(|bounds| bounds.cover_program(program_id));
     let program = view.programs.get(&program_id).filter(|_| is_seen);
     let program = program.ok_or_else(|| programs::not_found().with_param(PROGRAM))?;
-    program.master_account_id.ok_or_else(|| {
+    begun_on.or(program.master_account_id).ok_or_else(|| {
         let message = "the program has no master account; name an account, or give it one";
         ApiError::conflict("no_master_account", message).with_param(PROGRAM)
     })

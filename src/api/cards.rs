@@ -69,13 +69,14 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     ids.next();
     ids.next();
     let by_program = fields.has("program_id");
+    let begun_on = match by_program {
+        true => card_orders::begun_on(&state, (card_id, sub_account_id)).await?,
+        false => None,
+    };
     let view = state.switchboard.view();
-    let mut order = card_orders::order(&mut fields, &mut ids, (&view, caller.bounds()))?;
+    let seen = (&*view, caller.bounds());
+    let order = card_orders::order(&mut fields, &mut ids, seen, begun_on)?;
     fields.finish()?;
-    if by_program {
-        let begun = card_orders::begun_on(&state, (card_id, sub_account_id)).await?;
-        order.account_id = begun.unwrap_or(order.account_id);
-    }
     let wanted = issue::Wanted {
         card_id,
         sub_account_id,

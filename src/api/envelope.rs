@@ -49,12 +49,16 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
         path = %shown_path(request.uri()),
     );
     request.extensions_mut().insert(id.clone());
+    let is_reveal = request.uri().path().starts_with(reveals::PREFIX);
     let task = tokio::spawn(next.run(request).instrument(span.clone()));
     let response = task.await.unwrap_or_else(|failure| {
         let error = span.in_scope(|| ApiError::internal(&failure));
         error.response(&id.0)
     });
     let mut response = finished(response, &id);
+    if is_reveal {
+        reveals::keep_private(&mut response);
+    }
     // An id of ours is visible ASCII, so this cannot fail.
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response

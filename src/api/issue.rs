@@ -43,7 +43,13 @@ pub struct Wanted {
 pub async fn issue(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
     let own = wanted.order.has_own_account;
     let ids = (wanted.card_id, wanted.sub_account_id);
-    let issued = issue_once(state, wanted).await;
+    let issued = match issue_once(state, &wanted).await {
+        // By a try that was cut off: what has changed since refuses it no more.
+        Err(error) if is_final(&error) && is_issued(state, wanted.card_id).await => {
+            again(state, &wanted).await
+        }
+        issued => issued,
+    };
     if own && issued.as_ref().is_err_and(is_final) {
         close_unused(state, ids).await;
     }
@@ -55,20 +61,20 @@ pub fn is_final(error: &ApiError) -> bool {
     error.status.is_client_error() && error.status != StatusCode::BAD_REQUEST
 }
 
-async fn issue_once(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
+async fn issue_once(state: &ApiState, wanted: &Wanted) -> Result<FullCard, ApiError> {
     let named = accounts::find(state, wanted.order.account_id).await;
     let named = named.map_err(|error| error.with_param("account_id"))?;
     if named.status == AccountStatus::Closed {
         let error = ApiError::conflict("account_closed", "the account is closed");
         return Err(error.with_param("account_id"));
     }
-    check_wallet(state, &wanted, &named).await?;
+    check_wallet(state, wanted, &named).await?;
     let program = programs::find(state, named.program_id).await?;
     let bin = bin_of_order(&wanted.order, &program)?;
     if let Some(id) = wanted.order.cardholder_id {
         check_cardholder(state, id, &program).await?;
     }
-    check_links(state, &wanted, &named).await?;
+    check_links(state, wanted, &named).await?;
     fees::check_issue(state, wanted.card_id, &named, wanted.order.card_type).await?;
     let account = match wanted.order.has_own_account {
         false => named,
@@ -79,12 +85,12 @@ async fn issue_once(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiErr
 
 async fn draw_and_issue(
     state: &ApiState,
-    wanted: Wanted,
+    wanted: &Wanted,
     account: &Account,
     (program, bin): (&Program, &Bin),
 ) -> Result<FullCard, ApiError> {
     for _ in 0..DRAWS_MAX {
-        let issue = command(state, &wanted, account, (program, bin))?;
+        let issue = command(state, wanted, account, (program, bin))?;
         let links = issue.links.to_vec();
         let action = RegistryAction::IssueCard(Box::new(issue));
         match ask::registry_command(state, action).await? {
@@ -340,27 +346,27 @@ pub fn expiry(now: Timestamp) -> Expiry {
 }
 
 /// The card that an earlier try issued. Should its shard not have opened it, it is asked to again.
-async fn again(state: &ApiState, wanted: Wanted) -> Result<FullCard, ApiError> {
-    let paid_by = paid_by(&wanted);
+async fn again(state: &ApiState, wanted: &Wanted) -> Result<FullCard, ApiError> {
+    let (order, paid_by) = (wanted.order.clone(), paid_by(wanted));
     let (issued, links) = cards::issued(state, wanted.card_id).await?;
     let pan = reveal::open_pan(state, wanted.card_id, &issued)?;
     let (first6, last4) = shown_digits(&pan);
     let open = OpenCard {
         card_id: wanted.card_id,
-        account_id: match wanted.order.has_own_account {
-            false => wanted.order.account_id,
+        account_id: match order.has_own_account {
+            false => order.account_id,
             true => wanted.sub_account_id,
         },
-        card_type: wanted.order.card_type,
+        card_type: order.card_type,
         first6,
         last4,
         expiry: issued.expiry,
         links: issued.links.clone(),
-        controls: wanted.order.controls,
-        wallet: wanted.order.wallet,
+        controls: order.controls,
+        wallet: order.wallet,
         holder: cardholders::holder(state, issued.cardholder_id).await?,
         paid_by,
-        shipping: wanted.order.shipping,
+        shipping: order.shipping,
         // Of one that its shard has opened, which is nearly always, nothing is changed.
         issued_at: state.switchboard.clock.now(),
     };

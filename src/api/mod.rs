@@ -153,6 +153,7 @@ pub struct ApiState {
     sandbox: bool,
     /// Tries endpoints.
     calls: Client,
+    webhook_stats: Arc<WebhookStats>,
     response_codes: ResponseCodes,
     /// Names of the networks that are configured.
     networks: Vec<String>,
@@ -210,7 +211,7 @@ impl ApiState {
         let networks = names.collect();
         metrics.register_collector(Box::new(network_metrics::Networks(wiring.networks)));
         metrics.register_collector(Box::new(call_metrics::Calls(wiring.call_stats)));
-        let webhooks = webhook_metrics::Webhooks(wiring.webhook_stats);
+        let webhooks = webhook_metrics::Webhooks(wiring.webhook_stats.clone());
         metrics.register_collector(Box::new(webhooks));
         metrics::register(
             &mut metrics,
@@ -232,6 +233,7 @@ impl ApiState {
             cut_over: wiring.cut_over,
             sandbox: wiring.sandbox,
             calls: Client::new(wiring.sandbox, under_way::PINGS_MAX)?,
+            webhook_stats: wiring.webhook_stats,
             response_codes: wiring.response_codes,
             networks,
             event_streams: Arc::default(),

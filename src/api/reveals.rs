@@ -62,13 +62,12 @@ pub async fn show(
         true => Err(not_ahead()),
         false => carry_out(&gate, &token, &request).await,
     };
-    let response = match (shown, wants_page) {
+    match (shown, wants_page) {
         (Ok(secrets), true) => page(StatusCode::OK, &card_page(&secrets)),
         (Ok(secrets), false) => json_response(StatusCode::OK, secrets.to_string()),
         (Err(error), true) => page(error.status, refusal_page(error.status)),
         (Err(error), false) => error.into_response(),
-    };
-    private(response)
+    }
 }
 
 /// Whether the link is good. Previews of links in chats begin like this, and leave it as it is.
@@ -78,7 +77,7 @@ pub async fn look(State(gate): State<Gate>, Path(token): Path<String>) -> Respon
         Ok(json_response(StatusCode::OK, String::new()))
     };
     let looked: Result<Response, ApiError> = look.await;
-    private(looked.unwrap_or_else(ApiError::into_response))
+    looked.unwrap_or_else(ApiError::into_response)
 }
 
 async fn carry_out(gate: &Gate, token: &str, request: &Parts) -> Result<Value, ApiError> {
@@ -253,7 +252,7 @@ fn refusal_page(status: StatusCode) -> &'static str {
 }
 
 /// Nothing keeps an answer, and nothing tells others where it came from.
-fn private(mut response: Response) -> Response {
+pub fn keep_private(response: &mut Response) {
     let given: [(HeaderName, &str); 3] = [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -263,7 +262,6 @@ fn private(mut response: Response) -> Response {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
     }
-    response
 }
 
 #[cfg(test)]

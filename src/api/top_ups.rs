@@ -18,7 +18,7 @@ use crate::engine::failed_references::FailReference;
 use crate::engine::ids::{AccountId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
-use crate::engine::state::Account;
+use crate::engine::state::{Account, AccountStatus};
 use crate::engine::top_ups::{self, EndTopUp, ReserveReference, TopUpEnd, TopUpStatus};
 use crate::shard::reply::Reply;
 use crate::shard::request::ShardRequest;
@@ -90,7 +90,19 @@ pub async fn carry_out(write: Write, account_id: String) -> Result<Success, ApiE
         external_reference: external_reference.map(Into::into),
         tenant: caller.tenant(),
     };
-    let credited_minor = check(&account, &top_up)?;
+    let credited_minor = match check(&account, &top_up) {
+        Ok(credited_minor) => credited_minor,
+        Err(error) => {
+            let reserve = reserve(&state, &account, top_up, settle);
+            // By a try that was cut off, before the account was closed.
+            let is_made = account.status == AccountStatus::Closed
+                && matches!(outlook(&state, &reserve).await?, Reply::Account(_));
+            return match is_made {
+                true => make(&state, &account, reserve).await,
+                false => Err(error),
+            };
+        }
+    };
     let needs_two = guarded::policy(&state, account.program_id).is_for_top_up(credited_minor);
     let guarded = Guarded {
         program_id: account.program_id,

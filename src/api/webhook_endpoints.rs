@@ -210,7 +210,8 @@ pub async fn one(
     let wanted = RegistryRequest::WebhookProgress(endpoint.id);
     if let Reply::WebhookProgress(progress) = ask::registry(&state, wanted).await? {
         let now = state.switchboard.clock.now();
-        json["progress"] = progress_json(&endpoint, progress.as_deref(), now);
+        let called_at = state.webhook_stats.next_at(endpoint.id);
+        json["progress"] = progress_json(&endpoint, progress.as_deref(), (called_at, now));
     }
     Ok(json_response(StatusCode::OK, json.to_string()))
 }
@@ -219,10 +220,12 @@ pub async fn one(
 fn progress_json(
     endpoint: &WebhookEndpoint,
     progress: Option<&WebhookProgress>,
-    now: Timestamp,
+    (called_at, now): (Option<Timestamp>, Timestamp),
 ) -> Value {
     let progress = progress.cloned().unwrap_or_default();
     let next_at = progress.waiting.iter().map(|waiting| waiting.next_at).min();
+    // While it counts as down, or asked for time, what is due waits for that.
+    let next_at = next_at.map(|next_at| called_at.unwrap_or(next_at));
     let next_at = next_at.filter(|_| endpoint.state == WebhookState::Enabled);
     let next_at = next_at.map(|next_at| next_at.max(now));
     json!({

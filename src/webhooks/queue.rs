@@ -39,6 +39,8 @@ pub struct Queue {
     waiting: BTreeMap<EventId, Waiting>,
     in_flight: usize,
     failed_in_row: u32,
+    /// Of those in flight, the ones that were begun before the endpoint counted as down: they say no more of it.
+    begun_before_down: usize,
     failing_since: Option<Timestamp>,
     paused_until: Timestamp,
     /// Of two calls one is for what waits and is due, and one for what is new: events that are told again and again
@@ -124,6 +126,7 @@ impl Queue {
             waiting: waiting.collect(),
             in_flight: 0,
             failed_in_row: 0,
+            begun_before_down: 0,
             failing_since: progress.failing_since,
             paused_until: Timestamp::default(),
             tries_new: false,
@@ -357,6 +360,7 @@ impl Queue {
     /// A call that could not be made is as if it had not been asked for.
     pub fn not_made(&mut self, call: Call) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.begun_before_down = self.begun_before_down.saturating_sub(1);
         if let Some(waiting) = self.waiting.get_mut(&call.event_id) {
             waiting.called = false;
         }
@@ -375,6 +379,7 @@ impl Queue {
         let retry_after = match outcome {
             Outcome::Taken => {
                 (self.failed_in_row, self.failing_since) = (0, None);
+                self.begun_before_down = 0;
                 self.paused_until = Timestamp::default();
                 self.finish(call.event_id);
                 return Then::Over;
@@ -382,7 +387,7 @@ impl Queue {
             Outcome::Failed { retry_after } => retry_after,
             Outcome::Gone => None,
         };
-        self.failed_in_row = self.failed_in_row.saturating_add(1);
+        self.count_failure();
         self.failing_since.get_or_insert(now);
         self.pause(retry_after, now);
         let next_at = schedule::next_at(call.event_id, call.attempt, now, retry_after);
@@ -400,6 +405,19 @@ impl Queue {
         };
         self.waiting.insert(call.event_id, waiting);
         Then::Again(next_at)
+    }
+
+    /// A burst that fails at once is one step, whatever was under way with it.
+    fn count_failure(&mut self) {
+        if self.begun_before_down > 0 {
+            self.begun_before_down -= 1;
+            return;
+        }
+        let was_down = self.is_down();
+        self.failed_in_row = self.failed_in_row.saturating_add(1);
+        if self.is_down() && !was_down {
+            self.begun_before_down = self.in_flight;
+        }
     }
 
     /// An endpoint that asks for time gets it, and so does one that is down.

@@ -49,6 +49,35 @@ fn what_fails_waits_and_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn a_burst_that_fails_at_once_is_one_step_and_each_probe_another() {
+    for in_order in [false, true] {
+        let mut queue = queue(in_order);
+        let cards: Vec<u64> = (1..=100).collect();
+        take(&mut queue, 1, &cards);
+        let burst: Vec<Call> = std::iter::from_fn(|| queue.next(START)).collect();
+        assert_eq!(burst.len(), CONCURRENT_MAX);
+        for call in burst {
+            queue.ended(call, failed(), START);
+        }
+        let mut now = START;
+        for pause_ms in [5_000, 10_000, 20_000, 40_000] {
+            assert_eq!(queue.paused_until(), now.plus_ms(pause_ms), "{in_order}");
+            now = now.plus_ms(pause_ms);
+            let probe = queue.next(now).unwrap();
+            assert_eq!(queue.next(now), None);
+            queue.ended(probe, failed(), now);
+        }
+        // It is back: the next failure is the first one again.
+        now = queue.paused_until();
+        let probe = queue.next(now).unwrap();
+        queue.ended(probe, Outcome::Taken, now);
+        let next = queue.next(now).unwrap();
+        queue.ended(next, failed(), now);
+        assert!(!queue.is_down() && queue.paused_until() <= now);
+    }
+}
+
+#[test]
 fn who_asks_for_resends_without_end_holds_up_no_new_events() {
     for in_order in [false, true] {
         let mut queue = queue(in_order);

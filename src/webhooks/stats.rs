@@ -1,6 +1,7 @@
 //! Counts of calls to webhook endpoints, and how far behind each of them is, for `/metrics`.
 
 use crate::engine::ids::WebhookEndpointId;
+use crate::engine::time::Timestamp;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ pub struct WebhookStats {
     duration_ms: AtomicU64,
     unlogged: AtomicU64,
     events_read: AtomicU64,
-    behind: Mutex<HashMap<WebhookEndpointId, Behind>>,
+    behind: Mutex<HashMap<WebhookEndpointId, (Behind, Option<Timestamp>)>>,
 }
 
 /// How far behind endpoints are: one, or all together.
@@ -61,10 +62,21 @@ impl WebhookStats {
         self.events_read.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn note_behind(&self, id: WebhookEndpointId, behind: Behind) {
+    /// With when it is called next, where nothing else happens before.
+    pub(super) fn note_behind(
+        &self,
+        id: WebhookEndpointId,
+        behind: Behind,
+        next_at: Option<Timestamp>,
+    ) {
         if let Ok(mut all) = self.behind.lock() {
-            all.insert(id, behind);
+            all.insert(id, (behind, next_at));
         }
+    }
+
+    /// When an endpoint is called next: not before it asked to be, and not while it counts as down.
+    pub fn next_at(&self, id: WebhookEndpointId) -> Option<Timestamp> {
+        self.behind.lock().ok()?.get(&id)?.1
     }
 
     /// It is called no more.
@@ -79,11 +91,12 @@ impl WebhookStats {
         let Ok(all) = self.behind.lock() else {
             return Behind::default();
         };
-        all.values().fold(Behind::default(), |sum, one| Behind {
-            lag_ms: sum.lag_ms.max(one.lag_ms),
-            waiting: sum.waiting + one.waiting,
-            failing: sum.failing + one.failing,
-        })
+        all.values()
+            .fold(Behind::default(), |sum, (one, _)| Behind {
+                lag_ms: sum.lag_ms.max(one.lag_ms),
+                waiting: sum.waiting + one.waiting,
+                failing: sum.failing + one.failing,
+            })
     }
 
     /// Calls that have ended, by outcome.
@@ -128,10 +141,11 @@ mod tests {
             waiting,
             failing,
         };
-        stats.note_behind(WebhookEndpointId(1), behind(5, 1, 1));
-        stats.note_behind(WebhookEndpointId(2), behind(900, 2, 0));
+        stats.note_behind(WebhookEndpointId(1), behind(5, 1, 1), None);
+        stats.note_behind(WebhookEndpointId(2), behind(900, 2, 0), Some(Timestamp(7)));
+        assert_eq!(stats.next_at(WebhookEndpointId(2)), Some(Timestamp(7)));
         assert_eq!(stats.behind(), behind(900, 3, 1));
-        stats.note_behind(WebhookEndpointId(2), behind(0, 0, 0));
+        stats.note_behind(WebhookEndpointId(2), behind(0, 0, 0), None);
         assert_eq!(stats.behind(), behind(5, 1, 1));
         stats.forget(WebhookEndpointId(1));
         assert_eq!(stats.behind(), Behind::default());

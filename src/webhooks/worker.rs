@@ -183,7 +183,10 @@ impl Worker {
             waiting: self.queue.waiting() as u64,
             failing: u64::from(self.queue.is_failing()),
         };
-        self.shared.stats.note_behind(self.endpoint.id, behind);
+        let next_at = self.queue.wakes_at();
+        self.shared
+            .stats
+            .note_behind(self.endpoint.id, behind, next_at);
     }
 
     /// Until something is due, or the endpoint has to be looked at.

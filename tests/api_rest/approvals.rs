@@ -309,6 +309,34 @@ fn a_policy_is_weakened_by_two_and_made_stricter_by_one() {
     two.top_up(&two.ann, 1_000_000).created();
 }
 
+/// Without them it stays asked for.
+#[test]
+fn who_approves_has_the_scopes_of_all_that_the_write_names() {
+    let switch = Switch::start();
+    let two = Two::new(&switch);
+    let path = format!("/v1/programs/{}", two.program);
+    let root = switch.client();
+    let looser = json!({"controls": {}, "foreign_exchange_mark_up_basis_points": 5});
+    let asked = waits(&root.patch(&path, looser));
+    let scopes = json!([
+        "approvals:write",
+        "approvals:read",
+        "programs:write",
+        "programs:read",
+        "limits:raise"
+    ]);
+    let approver = with_key(&root, json!({"name": "a", "scopes": scopes}));
+    let refused = act(&approver, &asked, "approve");
+    let missing = (403, "permission", "scope_missing", Some("fees:write"));
+    assert_error(&refused, missing, "fees");
+    assert_eq!(root.get(&asked).ok()["status"], "pending");
+    act(&two.bob, &asked, "approve").ok();
+    assert_eq!(
+        root.get(&path).ok()["foreign_exchange_mark_up_basis_points"],
+        5
+    );
+}
+
 #[test]
 fn who_approves_could_have_done_it_himself_and_is_nobody_of_who_asked() {
     let switch = Switch::start();

@@ -10,6 +10,7 @@ mod card_batches;
 mod card_links;
 mod cardholders;
 mod currency;
+mod cut_off;
 mod decision_endpoints;
 mod described;
 #[allow(dead_code)]

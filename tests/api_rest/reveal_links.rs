@@ -186,6 +186,15 @@ fn what_only_looks_ahead_does_not_use_a_link_up() {
     let head = scene.anybody.send("HEAD", &url, b"");
     assert_eq!((head.status, &*head.text), (200, ""));
     assert_eq!(head.header("Cache-Control"), Some("no-store"));
+    // So is what is refused before anybody looks at the link.
+    for answer in [
+        scene.anybody.get(&format!("{url}?x=1")),
+        scene.anybody.post(&url, json!({})),
+    ] {
+        assert!(matches!(answer.status, 400 | 405), "{}", answer.text);
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+        assert_eq!(answer.header("Referrer-Policy"), Some("no-referrer"));
+    }
     for (name, value) in [
         ("Sec-Purpose", "prefetch;prerender"),
         ("Purpose", "prefetch"),

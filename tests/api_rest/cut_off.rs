@@ -1,0 +1,124 @@
+//! Writes that were cut off once what they make was there, and whose repeat comes after something has changed that would
+//! refuse them now: the repeat tells what was made, as nobody else would.
+
+use crate::harness::{Client, Options, Switch};
+use serde_json::{Value, json};
+
+struct Case {
+    /// Path and body of the write.
+    write: (String, Value),
+    /// What of it can be read.
+    resource: &'static str,
+    /// What changes meanwhile: method, path, body.
+    change: (&'static str, String, Value),
+}
+
+fn send(client: &Client, (method, path, body): &(&'static str, String, Value)) {
+    match *method {
+        "PATCH" => client.patch(path, body.clone()).ok(),
+        _ => client.post(path, body.clone()).ok(),
+    };
+}
+
+/// The journal is cut after each record of the write in turn.
+fn is_found(case: impl Fn(&Client) -> Case) {
+    let switch = Switch::start();
+    let client = switch.client();
+    let Case {
+        write: (path, body),
+        resource,
+        change,
+    } = case(&client);
+    let write = |client: &Client| {
+        let client = client.header("Idempotency-Key", "k");
+        client.post(&path, body.clone())
+    };
+    let before = switch.journal.durable();
+    let id = write(&client).created();
+    let after = switch.journal.durable();
+    let mut found = 0;
+    for kept in before..after {
+        let cut = Switch::start_on(switch.disk.cut_after(kept), Options::default());
+        let client = cut.client();
+        let of_it = format!("/v1/{resource}/{id}");
+        let was_made = client.get(&of_it).status == 200;
+        send(&client, &change);
+        let again = write(&client);
+        match was_made {
+            true => assert_eq!(again.created(), id, "{path}, {kept} records kept"),
+            false => assert_eq!(again.error().0, 409, "{path}, {kept} records kept"),
+        }
+        assert_eq!(client.get(&of_it).status == 200, was_made, "{path}");
+        found += usize::from(was_made);
+    }
+    assert!(found > 0, "{path}: never made before the end of its answer");
+}
+
+fn with_master(client: &Client) -> (String, String) {
+    let (program, account) = client.program_and_account();
+    let path = format!("/v1/programs/{program}");
+    client
+        .patch(&path, json!({"master_account_id": account}))
+        .ok();
+    (path, account)
+}
+
+#[test]
+fn a_card_of_an_account_that_was_closed_meanwhile() {
+    for by_program in [false, true] {
+        is_found(|client| {
+            let (program, account) = with_master(client);
+            let program = program.rsplit('/').next().unwrap().to_owned();
+            let body = match by_program {
+                true => json!({"program_id": program}),
+                false => json!({"account_id": account}),
+            };
+            Case {
+                write: ("/v1/cards".to_owned(), body),
+                resource: "cards",
+                change: ("POST", format!("/v1/accounts/{account}/close"), json!({})),
+            }
+        });
+    }
+}
+
+#[test]
+fn a_card_of_a_program_that_has_no_master_account_any_more() {
+    is_found(|client| {
+        let (path, _) = with_master(client);
+        let program = path.rsplit('/').next().unwrap();
+        Case {
+            write: ("/v1/cards".to_owned(), json!({"program_id": program})),
+            resource: "cards",
+            change: ("PATCH", path.clone(), json!({"master_account_id": "none"})),
+        }
+    });
+}
+
+#[test]
+fn a_card_with_an_account_to_draw_on_that_was_closed_meanwhile() {
+    is_found(|client| {
+        let (program, account) = client.program_and_account();
+        let further = json!({"program_id": program, "parent_id": account});
+        let further = client.post("/v1/accounts", further).created();
+        let body = json!({"account_id": account, "wallet_account_ids": [further]});
+        Case {
+            write: ("/v1/cards".to_owned(), body),
+            resource: "cards",
+            change: ("POST", format!("/v1/accounts/{further}/close"), json!({})),
+        }
+    });
+}
+
+#[test]
+fn a_top_up_of_an_account_that_was_closed_meanwhile() {
+    is_found(|client| {
+        let (_, account) = client.program_and_account();
+        let body = json!({"amount": 100, "currency": "USD", "method": "swift", "settle": false});
+        Case {
+            write: (format!("/v1/accounts/{account}/top_ups"), body),
+            resource: "top_ups",
+            change: ("POST", format!("/v1/accounts/{account}/close"), json!({})),
+        }
+    });
+}
