@@ -193,9 +193,10 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let program_id: Option<ProgramId> = query.id("program_id", ProgramId::PREFIX)?;
-    let network = query.text("network", 16)?;
-    let region = query.text("region", WORD_MAX)?;
-    let product_type = query.text("product_type", WORD_MAX)?;
+    // A name that no network has finds nothing.
+    let network = network(&mut query, &[])?;
+    let region = region(&mut query)?;
+    let product_type = product_type(&mut query)?;
     let view = ask::view(&state).await?;
     let programs = view.programs.values();
     let programs = programs
@@ -205,7 +206,7 @@ pub async fn many(
         let bins = program.bins();
         bins.map(|bin| (program.details_of(bin), &**program))
     });
-    let is = |wanted: &Option<String>, known: Option<&str>| {
+    let is = |wanted: &Option<Box<str>>, known: Option<&str>| {
         wanted.is_none() || wanted.as_deref() == known
     };
     let mut wanted: Vec<_> = all

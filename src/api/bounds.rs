@@ -7,7 +7,7 @@ use super::{
     ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, fees, links, tokens,
     top_ups, transactions, transfers,
 };
-use crate::engine::api_keys::{Bounds, Place};
+use crate::engine::api_keys::{BoundLink, Bounds, Place};
 use crate::engine::card_batches::BatchProgress;
 use crate::engine::exceptions::Subject;
 use crate::engine::ids::{
@@ -433,10 +433,11 @@ pub async fn are_within(
         links: Box::default(),
         ..outer.clone()
     };
+    let of_links = places_of_links(state, outer).await?;
     for id in &inner.account_ids {
         // Of an account that is not there the same is said.
         match account(state, *id).await {
-            Ok(place) if place.is_within(&without_links) => {}
+            Ok(place) if place.is_within(&without_links) && of_links.cover(&place) => {}
             Err(error) if error.status != StatusCode::NOT_FOUND => return Err(error),
             Ok(_) | Err(_) => return Ok(false),
         }
@@ -449,7 +450,39 @@ pub async fn are_within(
         }
         return Ok(programs.clone().all(|id| own.contains(id)));
     }
-    Ok(true)
+    Ok(!outer.program_ids.is_empty() || programs.clone().all(|id| of_links.has_program(*id)))
+}
+
+/// Where the objects are by which a key is bound: it names no other programs and accounts, and does not learn which there are.
+/// `None` of one that is not bound by links.
+struct PlacesOfLinks(Option<Vec<KnownLink>>);
+
+async fn places_of_links(state: &ApiState, bounds: &Bounds) -> Result<PlacesOfLinks, ApiError> {
+    if bounds.links.is_empty() {
+        return Ok(PlacesOfLinks(None));
+    }
+    let mut known = Vec::new();
+    for BoundLink { link_type, id } in &bounds.links {
+        known.extend(links::find(state, &(link_type.clone(), id.clone())).await?);
+    }
+    Ok(PlacesOfLinks(Some(known)))
+}
+
+impl PlacesOfLinks {
+    fn has_program(&self, id: ProgramId) -> bool {
+        let known = self.0.as_ref();
+        known.is_none_or(|known| known.iter().any(|link| link.key.program_id == id))
+    }
+
+    /// The account is of the tree that the cards of one draw on.
+    fn cover(&self, account: &Whereabouts) -> bool {
+        let is_of = |link: &KnownLink| match link.trees {
+            LinkedTrees::One(root) => account.accounts.contains(&root),
+            LinkedTrees::None | LinkedTrees::Several => false,
+        };
+        let known = self.0.as_ref();
+        known.is_none_or(|known| known.iter().any(is_of))
+    }
 }
 
 pub(super) fn is_by_program_alone(bounds: &Bounds) -> bool {

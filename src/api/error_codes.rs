@@ -178,7 +178,7 @@ const CONFLICTS: &[Code] = &[
     ("account_closed", "The account is closed, for good; name another."),
     ("account_frozen", "The account that pays, or one above it, is frozen; unfreeze it first."),
     ("account_has_sub_accounts", "An account is closed once every account right below it is; close those first."),
-    ("account_not_empty", "An account is closed once nothing is posted or held; move the money away first."),
+    ("account_not_empty", "An account is closed once nothing is posted or held; move the money away first, and before that take an `auto_top_up` rule away (`{}`), which would bring it back."),
     ("account_not_found", "The account that is to get the money is not there; correct `to_account_id`."),
     ("account_not_root", "The account has a parent, and a master account has none; name the one at the top."),
     ("account_of_other_tree", "The accounts of a card are all of one tree; name accounts of that tree."),

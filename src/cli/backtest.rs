@@ -32,7 +32,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 ///   action = "decline"             # or "flag", "require_three_ds"
 ///   program_id = "prog_…"          # leave it out for all programs
 ///
-///   card_id = "card_…"             # or account_id, program_id, link = { type = "project", id = "p1" }
+///   card_id = "card_…"             # or account_id, program_id, link = { type = "project", id = "p1" }; a link of one
+///                                  # program: { type = "project", id = "p1", program_id = "prog_…" }
 ///   [controls]                     # as in the REST interface, in place of what it has
 ///   limits = [{ window = "day", amount = 50000 }]
 ///
@@ -103,6 +104,7 @@ struct LinkTable {
     #[serde(rename = "type")]
     link_type: String,
     id: String,
+    program_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -175,7 +177,10 @@ fn target(file: &File) -> Result<Option<Target>> {
         account.map(|id| parsed("account_id", id).map(Target::Account)),
         card.map(|id| parsed("card_id", id).map(Target::Card)),
         file.link.as_ref().map(|link| {
+            let program_id = link.program_id.as_deref();
+            let program_id = program_id.map(|id| parsed("link.program_id", id));
             Ok(Target::Link {
+                program_id: program_id.transpose()?,
                 link_type: link.link_type.as_str().into(),
                 id: link.id.as_str().into(),
             })
@@ -195,7 +200,14 @@ fn target_text(target: &Target) -> String {
         Target::Program(id) => format!("program {id}"),
         Target::Account(id) => format!("account {id}"),
         Target::Card(id) => format!("card {id}"),
-        Target::Link { link_type, id } => format!("{link_type} {id}"),
+        Target::Link {
+            program_id,
+            link_type,
+            id,
+        } => match program_id {
+            Some(program_id) => format!("{link_type} {id} (in program {program_id})"),
+            None => format!("{link_type} {id} (in every program that has one)"),
+        },
     }
 }
 

@@ -43,8 +43,9 @@ pub enum Target {
     Program(ProgramId),
     Account(AccountId),
     Card(CardId),
-    /// A linked object, in every program that has one of this name.
+    /// A linked object; in every program that has one of this name, where none is named.
     Link {
+        program_id: Option<ProgramId>,
         link_type: Box<str>,
         id: Box<str>,
     },
@@ -102,8 +103,13 @@ impl Backtest {
                 Target::Program(id) => self.world.registry.view.programs.contains_key(id),
                 Target::Account(id) => self.world.shards.iter().any(|s| s.account(*id).is_some()),
                 Target::Card(id) => self.world.shards.iter().any(|s| s.card(*id).is_some()),
-                Target::Link { link_type, id } => {
-                    !links::find(&self.world.registry, link_type, id).is_empty()
+                Target::Link {
+                    program_id,
+                    link_type,
+                    id,
+                } => {
+                    let known = links::find(&self.world.registry, link_type, id);
+                    known.iter().any(|link| is_of(*program_id, &link.key))
                 }
             },
         }
@@ -260,6 +266,11 @@ fn difference(before: &Decision, now: &Decision) -> Came {
     }
 }
 
+/// Whether a linked object is meant: that of the program, or of any.
+fn is_of(program_id: Option<ProgramId>, key: &LinkKey) -> bool {
+    program_id.is_none_or(|id| key.program_id == id)
+}
+
 /// Whether a record makes the object, or changes its controls.
 fn touches(record: &Record, target: &Target) -> bool {
     match (record, target) {
@@ -268,8 +279,17 @@ fn touches(record: &Record, target: &Target) -> bool {
             RegistryAction::ChangeProgram(change) => change.id == *id,
             _ => false,
         },
-        (Record::Registry { command, .. }, Target::Link { link_type, id }) => {
-            let is_it = |key: &LinkKey| *key.link_type == **link_type && *key.id == **id;
+        (
+            Record::Registry { command, .. },
+            Target::Link {
+                program_id,
+                link_type,
+                id,
+            },
+        ) => {
+            let is_it = |key: &LinkKey| {
+                *key.link_type == **link_type && *key.id == **id && is_of(*program_id, key)
+            };
             match &command.action {
                 RegistryAction::IssueCard(issue) => issue.links.iter().any(is_it),
                 RegistryAction::SetLinkControls(set) => is_it(&set.key),
@@ -309,8 +329,13 @@ fn put(world: &mut World, target: &Target, controls: &Controls) {
             let program = view.programs.get_mut(id);
             program.map(|program| Arc::make_mut(program).controls = controls.clone())
         }),
-        Target::Link { link_type, id } => {
-            for link in links::find(&world.registry, link_type, id) {
+        Target::Link {
+            program_id,
+            link_type,
+            id,
+        } => {
+            let known = links::find(&world.registry, link_type, id).into_iter();
+            for link in known.filter(|link| is_of(*program_id, &link.key)) {
                 change_view(world, |view| {
                     let is_there = link.controls.as_deref() == Some(controls);
                     (!is_there).then(|| view.links.set(link.link_id, controls.clone()))

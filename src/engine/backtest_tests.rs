@@ -312,11 +312,14 @@ fn other_controls_decide_everything_again() {
 /// From the moment it is there, and whatever controls it is given later.
 #[test]
 fn other_controls_of_a_linked_object_hold_for_its_cards() {
-    let project = Target::Link {
-        link_type: "project".into(),
-        id: "p1".into(),
+    let tried = |program_id: Option<ProgramId>| {
+        let project = Target::Link {
+            program_id,
+            link_type: "project".into(),
+            id: "p1".into(),
+        };
+        Change::Controls(project, a_day(1_000))
     };
-    let tried = Change::Controls(project, a_day(1_000));
     let mut lived = Lived::new();
     lived.purchases(&[900]);
     lived.project(a_day(2_000));
@@ -324,7 +327,17 @@ fn other_controls_of_a_linked_object_hold_for_its_cards() {
     lived.project(a_day(3_000));
     lived.purchases(&[400]);
     let (as_it_was, over) = (Came::AsItWas, BY_LIMIT);
-    assert_eq!(lived.came(&tried), [as_it_was, as_it_was, over, as_it_was]);
+    for program_id in [None, Some(PROGRAM)] {
+        let came = lived.came(&tried(program_id));
+        assert_eq!(came, [as_it_was, as_it_was, over, as_it_was]);
+    }
+    // The same name in another program is another object.
+    let of_other = tried(Some(ProgramId(PROGRAM.0 + 1)));
+    let mut backtest = Backtest::new(World::new(1), of_other);
+    let records = lived.records.iter();
+    let looked = records.filter_map(|record| backtest.take(&mut record.clone()));
+    assert!(looked.into_iter().all(|looked| looked.came == as_it_was));
+    assert!(!backtest.has_target());
 }
 
 #[test]

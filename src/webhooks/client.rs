@@ -96,10 +96,22 @@ pub fn check_url(url: &str, sandbox: bool) -> Result<Uri, UrlError> {
         _ => return Err(UrlError::Scheme),
     }
     match address {
+        None if ends_in_number(host) => Err(UrlError::Inside),
         Some(address) if !may_be_called(address, sandbox) => Err(UrlError::Inside),
         None if host == "localhost" && !sandbox => Err(UrlError::Inside),
         _ => Ok(uri),
     }
+}
+
+/// What others read as an IPv4 address in another dress, as `127.1` and `0x7f000001` (WHATWG URL, "ends in a number"): no name of
+/// the Internet does.
+fn ends_in_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let last = last.unwrap_or_default().to_ascii_lowercase();
+    let is_hex = last
+        .strip_prefix("0x")
+        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    is_hex || !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Client {
@@ -224,6 +236,11 @@ mod tests {
             ("https://localhost/", false, true),
             ("https://10.0.0.8/", false, false),
             ("https://169.254.169.254/latest", false, false),
+            ("https://2130706433/", false, false),
+            ("https://127.1/", false, false),
+            ("https://0x7f000001./", false, false),
+            ("https://host.0xa/", false, false),
+            ("https://8x.example/", true, true),
             ("https://user:pass@example.com/", false, false),
             ("ftp://example.com/", false, false),
             ("https://example.com:99999/", false, false),

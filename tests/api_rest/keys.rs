@@ -1174,3 +1174,46 @@ fn an_endpoint_need_not_repeat_what_binds_its_key() {
     }
     assert!(!log.iter().any(|entry| entry["object_id"] == json!(of_both)));
 }
+
+/// A key bound by links narrows what it makes to programs and account trees that have its objects, and learns of no others.
+#[test]
+fn a_key_bound_by_links_does_not_learn_which_accounts_and_programs_there_are() {
+    let switch = Switch::start();
+    let root = switch.client();
+    let (program, account) = root.program_and_account();
+    let elsewhere = root.account(&program);
+    let (foreign_program, foreign) = root.program_and_account();
+    let links = json!([{"type": "project", "id": "p1"}]);
+    let card = json!({"account_id": account, "links": links});
+    root.post("/v1/cards", card).created();
+    let bound = json!({"name": "p1", "preset": "owner", "links": links});
+    let bound = with_key(&root, bound);
+    for (name, id, fits) in [
+        ("account_ids", &*account, true),
+        ("account_ids", &*elsewhere, false),
+        ("account_ids", &*foreign, false),
+        ("account_ids", "acct_0000000000001", false),
+        ("program_ids", &*program, true),
+        ("program_ids", &*foreign_program, false),
+        ("program_ids", "prog_0000000000001", false),
+    ] {
+        let mut endpoint = json!({"events": ["card.*"]});
+        endpoint[name] = json!([id]);
+        let mut key = json!({"name": "k", "scopes": ["cards:read"], "links": links});
+        key[name] = json!([id]);
+        for (path, body) in [("/v1/webhook_endpoints", endpoint), ("/v1/api_keys", key)] {
+            let told = bound.post(path, body);
+            match fits {
+                true => drop(told.created()),
+                false => {
+                    let (status, _, code, _) = told.error();
+                    assert_eq!(
+                        (status, &*code),
+                        (403, "bounds_beyond_caller"),
+                        "{path} {id}"
+                    );
+                }
+            }
+        }
+    }
+}
