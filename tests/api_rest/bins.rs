@@ -172,6 +172,14 @@ fn all_bins_are_listed_to_who_sees_their_programs() {
     ] {
         assert_eq!(list(&root, query), of(expected), "{query}");
     }
+    // What no BIN can have is no filter.
+    for wrong in ["region=0.5", "network=a%20b", "product_type=A"] {
+        assert_eq!(
+            root.get(&format!("/v1/bins?{wrong}")).status,
+            400,
+            "{wrong}"
+        );
+    }
     let page = root.get("/v1/bins?limit=2").ok();
     assert_eq!(page["has_more"], true);
     let after = page["data"][1]["id"].as_str().unwrap();
