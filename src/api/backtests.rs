@@ -3,7 +3,6 @@
 
 use super::body::WriteRequest;
 use super::error::{ApiError, json_response};
-use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::{ApiState, Gate, ask, rules};
@@ -15,7 +14,6 @@ use crate::engine::risk::rule::RuleState;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::civil::Date;
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
 
@@ -38,7 +36,7 @@ async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
         mut ids,
         ..
     } = write;
-    let (from, to) = (date(&mut fields, "from")?, date(&mut fields, "to")?);
+    let (from, to) = (fields.day("from")?, fields.day("to")?);
     let (usual, range) = EXAMPLES;
     let examples_max = fields.integer("examples", range)?.unwrap_or(usual);
     fields.finish()?;
@@ -91,17 +89,6 @@ async fn carry_out(write: Write, id: String) -> Result<Success, ApiError> {
         ApiError::conflict("too_many_backtests", message)
     })?;
     Ok(Success::created(to_json(&seen)))
-}
-
-fn date(fields: &mut Fields, name: &str) -> Result<Option<Date>, ApiError> {
-    let Some(text) = fields.text(name, 10)? else {
-        return Ok(None);
-    };
-    let date = text.parse().map_err(|_| {
-        let message = format!("{name} must be a day, as in 2026-11-24");
-        ApiError::invalid("date_invalid", name, message)
-    });
-    date.map(Some)
 }
 
 pub async fn one(

@@ -5,6 +5,7 @@ use super::error::{ApiError, shown};
 use crate::engine::money::Currency;
 use crate::engine::time::Timestamp;
 use crate::security::holds_pan;
+use jiff::civil::Date;
 use serde_json::{Map, Value};
 use std::str::FromStr;
 
@@ -126,6 +127,19 @@ impl Fields {
         }
         let number = value.as_i64().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(wrong)
+    }
+
+    /// A day as in 2026-11-28.
+    pub fn day(&mut self, name: &str) -> Result<Option<Date>, ApiError> {
+        let path = self.path(name);
+        let Some(text) = self.text(name, 10)? else {
+            return Ok(None);
+        };
+        let day = text.parse().map_err(|_| {
+            let message = format!("{path} must be a day, as in 2026-11-28");
+            ApiError::invalid("date_invalid", path, message)
+        });
+        day.map(Some)
     }
 
     /// A point in time, RFC 3339.

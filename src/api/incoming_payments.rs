@@ -162,7 +162,7 @@ fn payment(mut fields: Fields) -> Result<Payment, ApiError> {
                 .ok_or_else(|| fields.missing("amount"))?,
             currency: fields.required_currency("currency")?,
         },
-        received_on: top_ups::day(&mut fields, "date")?,
+        received_on: fields.day("date")?.map(|day| day.to_string()),
         account_id: fields.id("account_id", AccountId::PREFIX)?,
         program_id: fields.id("program_id", ProgramId::PREFIX)?,
     };

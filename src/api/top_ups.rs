@@ -293,7 +293,7 @@ pub async fn carry_out_settling(write: Write, id: &str) -> Result<Success, ApiEr
     } = write;
     let amount_minor = fields.integer("amount", 1..=BALANCE_MAX_MINOR)?;
     let currency = fields.currency("currency")?;
-    let received_on = day(&mut fields, "received_on")?;
+    let received_on = fields.day("received_on")?;
     fields.finish()?;
     let row = by_path(&state, id).await?;
     let arrived = Money {
@@ -312,7 +312,7 @@ pub async fn carry_out_settling(write: Write, id: &str) -> Result<Success, ApiEr
     }
     let settled = TopUpEnd::Settled {
         arrived,
-        received_on: received_on.map(Into::into),
+        received_on: received_on.map(|day| day.to_string().into()),
     };
     end(&state, row, settled).await
 }
@@ -401,21 +401,6 @@ pub async fn end_one(state: &ApiState, end: EndTopUp) -> Result<Result<(), Refus
         Reply::Account(_) => Ok(Ok(())),
         Reply::Refused(refusal) => Ok(Err(refusal)),
         reply => Err(ask::unexpected(&reply)),
-    }
-}
-
-/// A day as in 2026-11-28.
-pub fn day(fields: &mut Fields, name: &str) -> Result<Option<String>, ApiError> {
-    let path = fields.path(name);
-    let Some(text) = fields.text(name, 10)? else {
-        return Ok(None);
-    };
-    match text.parse::<jiff::civil::Date>() {
-        Ok(date) => Ok(Some(date.to_string())),
-        Err(_) => {
-            let message = format!("{path} must be a day, as in 2026-11-28");
-            Err(ApiError::invalid("date_invalid", path, message))
-        }
     }
 }
 
