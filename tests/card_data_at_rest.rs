@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::path::Path;
-use support::api::ROOT_KEY;
+use support::api::{ROOT_KEY, TestCard};
 use support::client::{Client, Language};
 use support::endpoint::Endpoint;
 use support::messages::{Fields, Purchase, borrowed};
@@ -56,15 +56,21 @@ fn dump(folder: &Path) -> String {
     String::from_utf8(dump.stdout).unwrap()
 }
 
-#[test]
-fn a_card_number_in_free_text_is_nowhere_afterwards() {
-    let mut switch = Switch::start(CONFIG);
+/// A switch with a card on an account, and somebody who hears of everything.
+fn heard_by_one() -> (Switch, Endpoint, String, TestCard) {
+    let switch = Switch::start(CONFIG);
     switch.wait_until_ready();
     let hooks = Endpoint::start();
     let subscription = json!({"url": hooks.url(), "events": ["*"]});
     switch.good("POST", "/v1/webhook_endpoints", &subscription);
     let account = switch.account(10_000);
     let card = switch.card(&account, &json!({}));
+    (switch, hooks, account, card)
+}
+
+#[test]
+fn a_card_number_in_free_text_is_nowhere_afterwards() {
+    let (mut switch, hooks, account, card) = heard_by_one();
     // Whoever is called may answer with the number that it knows.
     hooks.always("500 Oops", &format!("no card {} here", card.pan));
     let mut client = Client::connect(switch.address("visa"));
@@ -196,13 +202,7 @@ const TOKEN: &str = "5555551234567899";
 
 #[test]
 fn the_number_of_a_token_is_nowhere_afterwards() {
-    let mut switch = Switch::start(CONFIG);
-    switch.wait_until_ready();
-    let hooks = Endpoint::start();
-    let subscription = json!({"url": hooks.url(), "events": ["*"]});
-    switch.good("POST", "/v1/webhook_endpoints", &subscription);
-    let account = switch.account(10_000);
-    let card = switch.card(&account, &json!({}));
+    let (mut switch, hooks, _, card) = heard_by_one();
     let wanted = json!({"card_id": card.id, "wallet": "apple_pay", "token_number": TOKEN});
     let token = switch.good("POST", "/v1/tokens", &wanted);
     let id = token["id"].as_str().unwrap().to_owned();
@@ -287,13 +287,7 @@ fn the_number_of_a_token_is_nowhere_afterwards() {
 
 #[test]
 fn what_a_reveal_link_has_shown_is_nowhere_afterwards_nor_is_its_token() {
-    let mut switch = Switch::start(CONFIG);
-    switch.wait_until_ready();
-    let hooks = Endpoint::start();
-    let subscription = json!({"url": hooks.url(), "events": ["*"]});
-    switch.good("POST", "/v1/webhook_endpoints", &subscription);
-    let account = switch.account(10_000);
-    let card = switch.card(&account, &json!({}));
+    let (mut switch, hooks, _, card) = heard_by_one();
     let path = format!("/v1/cards/{}/reveal_links", card.id);
     let made = [(); 2].map(|()| switch.good("POST", &path, &json!({"reason": "in the app"})));
     let urls = made.map(|made| made["url"].as_str().unwrap().to_owned());

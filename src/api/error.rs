@@ -4,7 +4,7 @@
 use crate::security::mask_pans;
 use arrayvec::ArrayString;
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -179,6 +179,12 @@ pub fn json_response(status: StatusCode, body: String) -> Response {
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     response
+}
+
+/// Nothing between keeps the answer.
+pub fn forbid_keeping(headers: &mut HeaderMap) {
+    let no_store = HeaderValue::from_static("no-store");
+    headers.insert(header::CACHE_CONTROL, no_store);
 }
 
 /// Text of a caller as it may be repeated in a message: cut to 80 characters, and without any run

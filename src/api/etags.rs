@@ -4,11 +4,11 @@
 
 use super::body;
 use super::envelope::RequestId;
-use super::error::{ApiError, ErrorType};
+use super::error::{ApiError, ErrorType, forbid_keeping};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -92,8 +92,7 @@ pub async fn etagged(request: Request, next: Next) -> Response {
     };
     if let Ok(etag) = HeaderValue::from_str(&etag_of(&bytes)) {
         parts.headers.insert(ETAG, etag);
-        let no_store = HeaderValue::from_static("no-store");
-        parts.headers.insert(CACHE_CONTROL, no_store);
+        forbid_keeping(&mut parts.headers);
     }
     Response::from_parts(parts, Body::from(bytes))
 }

@@ -3,7 +3,7 @@
 
 use super::body::WriteRequest;
 use super::cards;
-use super::error::{ApiError, shown};
+use super::error::{ApiError, forbid_keeping, shown};
 use super::idempotency::{Success, Write, once};
 use super::{ApiState, Gate, ask, issue};
 use crate::engine::ids::CardId;
@@ -11,7 +11,6 @@ use crate::engine::registry::{IssuedCard, RegistryAction, RevealCard};
 use crate::security::{Cvv2, Pan};
 use crate::shard::reply::Reply;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -22,9 +21,7 @@ pub async fn reveal(
 ) -> Result<Response, ApiError> {
     let work = |write| carry_out(write, id);
     let mut response = once(gate.state()?, request, work).await?;
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    forbid_keeping(response.headers_mut());
     Ok(response)
 }
 

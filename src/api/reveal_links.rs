@@ -4,7 +4,7 @@
 
 use super::body::WriteRequest;
 use super::cards::{self, FullCard};
-use super::error::{ApiError, ErrorType};
+use super::error::{ApiError, ErrorType, forbid_keeping};
 use super::idempotency::{Success, Write, once};
 use super::{ApiState, Gate, reveal, reveals};
 use crate::engine::ids::{ApiKeyId, CardId, RevealLinkId};
@@ -13,7 +13,7 @@ use crate::engine::shares::{Full, ShareBounds, Shares};
 use crate::engine::time::Timestamp;
 use crate::security::new_token;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -33,10 +33,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let work = |write| carry_out(write, id);
     let mut response = once(gate.state()?, request, work).await?;
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
+    forbid_keeping(response.headers_mut());
     Ok(response)
 }
 

@@ -5,7 +5,7 @@
 use super::auth;
 use super::cards;
 use super::envelope::RequestId;
-use super::error::{ApiError, ErrorType, json_response};
+use super::error::{ApiError, ErrorType, forbid_keeping, json_response};
 use super::reveal::{self, Secrets};
 use super::reveal_links::{self, Link, NotShown, TokenHash};
 use super::{ApiState, Gate, ask};
@@ -15,7 +15,7 @@ use crate::engine::registry::RegistryAction;
 use crate::shard::reply::Reply;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::header::{self, HeaderName};
+use axum::http::header;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -253,14 +253,13 @@ fn refusal_page(status: StatusCode) -> &'static str {
 
 /// Nothing keeps an answer, and nothing tells others where it came from.
 pub fn keep_private(response: &mut Response) {
-    let given: [(HeaderName, &str); 3] = [
-        (header::CACHE_CONTROL, "no-store"),
+    let headers = response.headers_mut();
+    forbid_keeping(headers);
+    for (name, value) in [
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    for (name, value) in given {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(name, value);
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
