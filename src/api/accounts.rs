@@ -3,6 +3,7 @@
 pub use super::account_settings::rule_json;
 use super::auth::Caller;
 use super::body::WriteRequest;
+use super::card_links::{self, LinksOfOwnAccounts};
 use super::controls_json;
 use super::error::{ApiError, json_response};
 use super::fields;
@@ -14,7 +15,7 @@ use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::{AccountStatusChange, Action, ChangeAccountStatus, OpenAccount};
 use crate::engine::controls::Controls;
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, ProgramId};
+use crate::engine::ids::{AccountId, CardId, ProgramId};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::watch::ChangeAccount;
 use crate::shard::reply::Reply;
@@ -94,7 +95,8 @@ pub async fn carry_out(write: Write) -> Result<Success, ApiError> {
     if change != ChangeAccount::nothing(account_id) {
         account = command(&state, root, Action::ChangeAccount(Box::new(change))).await?;
     }
-    Ok(Success::created(to_json(&account)))
+    let own = LinksOfOwnAccounts::default();
+    Ok(Success::created(to_json(&account, &own)))
 }
 
 /// What the rule of a new account takes from is there. The account is opened before its rule is set, and would stay without.
@@ -218,9 +220,10 @@ pub async fn carry_out_change(write: Write, id: &str) -> Result<Success, ApiErro
     if let Some(waits) = guarded::ask_if(needs_two, &state, (&caller, &ids, &way), guarded).await? {
         return Ok(waits);
     }
+    let own = card_links::of_own_accounts(&state, None, [before.id]).await?;
     let action = Action::ChangeAccount(Box::new(change));
     let account = command(&state, before.root, action).await?;
-    Ok(Success::ok(to_json(&account)).from(to_json(&before)))
+    Ok(Success::ok(to_json(&account, &own)).from(to_json(&before, &own)))
 }
 
 /// What of an account may be raised.
@@ -239,9 +242,10 @@ pub async fn change_status(
         fields.finish()?;
         let before = by_path(&state, &id).await?;
         let account_id = before.id;
+        let own = card_links::of_own_accounts(&state, None, [account_id]).await?;
         let change = ChangeAccountStatus { account_id, change };
         let account = command(&state, before.root, Action::ChangeAccountStatus(change)).await?;
-        Ok(Success::ok(to_json(&account)).from(to_json(&before)))
+        Ok(Success::ok(to_json(&account, &own)).from(to_json(&before, &own)))
     };
     once(gate.state()?, request, work).await
 }
@@ -249,7 +253,9 @@ pub async fn change_status(
 pub async fn one(State(gate): State<Gate>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let account = by_path(&state, &id).await?;
-    Ok(json_response(StatusCode::OK, to_json(&account).to_string()))
+    let own = card_links::of_own_accounts(&state, None, [account.id]).await?;
+    let json = to_json(&account, &own);
+    Ok(json_response(StatusCode::OK, json.to_string()))
 }
 
 pub async fn many(
@@ -259,11 +265,17 @@ pub async fn many(
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
     let (created_from, created_until) = filters::created(&mut query)?;
+    let (link_type, link_id) = list::link(&mut query)?;
     let filter = AccountFilter {
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         parent_id: query.id("parent_id", AccountId::PREFIX)?,
         root_account_id: query.id("root_account_id", AccountId::PREFIX)?,
         status: query.word("status", filters::ACCOUNT_STATUSES)?,
+        currency: query.currency("currency")?,
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
+        link_type,
+        link_id,
         name: query.text("name", 200)?,
         created_from,
         created_until,
@@ -281,8 +293,10 @@ pub async fn many(
         .iter()
         .map(|row| (row.root_id, ShardRequest::Account(row.id)));
     let replies = ask::shards(&state, asked.collect()).await?;
+    let ids = page.data.iter().map(|row| row.id);
+    let own = card_links::of_listed_accounts(&state, None, ids).await?;
     let data = replies.iter().filter_map(|reply| match reply {
-        Reply::Account(account) => Some(to_json(account)),
+        Reply::Account(account) => Some(to_json(account, &own)),
         _ => None,
     });
     Ok(list::page(data, page.has_more, page.projected_through))
@@ -307,13 +321,16 @@ pub fn not_found() -> ApiError {
     ApiError::not_found("account_not_found", "there is no account with this id")
 }
 
-pub fn to_json(account: &Account) -> Value {
+/// `own` knows the card that the account was opened for, if it was for one.
+fn to_json(account: &Account, own: &LinksOfOwnAccounts) -> Value {
     let none = Controls::default();
     json!({
         "id": account.id.to_string(),
         "object": "account",
         "program_id": account.program_id.to_string(),
         "parent_id": account.parent_id.map(|id| id.to_string()),
+        "card_id": own.card_of(account.id).map(|id| id.to_string()),
+        "links": own.json_of(&[account.id]),
         "name": account.name,
         "currency": account.currency.alpha(),
         "status": account.status.name(),

@@ -4,7 +4,7 @@
 use super::auth::Caller;
 use super::body::WriteRequest;
 use super::card_links::{self, CardLinks};
-use super::error::{ApiError, json_response, shown};
+use super::error::{ApiError, json_response};
 use super::fields::Fields;
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
@@ -13,10 +13,10 @@ use crate::engine::command::{Action, ReleaseCause, ReleaseHold};
 use crate::engine::event::Refusal;
 use crate::engine::facts::Kind;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TokenId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, ControlId, ExceptionId, LimitId, ProgramId,
+    RiskRuleId, TokenId, TransactionId,
 };
 use crate::engine::money::Currency;
-use crate::engine::reason::DeclineReason;
 use crate::json::trace::OwnerNames;
 use crate::shard::reply::Reply;
 use crate::store::StoreError;
@@ -215,9 +215,12 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, Ap
         original_authorization_id: query
             .id("original_authorization_id", AuthorizationId::PREFIX)?,
         token_id: query.id("token_id", TokenId::PREFIX)?,
+        transaction_id: query.id("transaction_id", TransactionId::PREFIX)?,
+        rule_id: rule_id(query)?,
+        exception_id: query.id("exception_id", ExceptionId::PREFIX)?,
         status: query.word("status", AuthorizationStatus::ALL)?,
         result: query.word("result", AuthorizationResult::ALL)?,
-        reason: reason(query)?,
+        reason: filters::reason(query)?,
         step: query.word("step", &filters::steps())?,
         kind: query.word("kind", Kind::ALL)?,
         message: query.word("message", MessageName::ALL)?,
@@ -239,18 +242,22 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, Ap
     })
 }
 
-fn reason(query: &mut Fields) -> Result<Option<DeclineReason>, ApiError> {
-    let Some(name) = query.text("reason", 60)? else {
+/// A limit, a list of some controls, or a risk rule.
+fn rule_id(query: &mut Fields) -> Result<Option<String>, ApiError> {
+    let Some(id) = query.text("rule_id", 40)? else {
         return Ok(None);
     };
-    let reason = DeclineReason::from_name(&name);
-    reason.map(Some).ok_or_else(|| {
-        let message = format!(
-            "`{}` is not a decline reason; one is, as an example, insufficient_funds",
-            shown(&name)
-        );
-        ApiError::invalid("value_unknown", "reason", message)
-    })
+    let decides = id.parse::<LimitId>().is_ok()
+        || id.parse::<ControlId>().is_ok()
+        || id.parse::<RiskRuleId>().is_ok();
+    match decides {
+        true => Ok(Some(id)),
+        false => {
+            let message =
+                "rule_id must be the id of a limit, of a list of controls or of a risk rule";
+            Err(ApiError::invalid("id_malformed", "rule_id", message))
+        }
+    }
 }
 
 /// What was posted for each of these rows.

@@ -3,7 +3,7 @@
 
 use super::error::ApiError;
 use super::list::store_error;
-use super::{ApiState, ask, bounds, cards};
+use super::{ApiState, ask, bounds};
 use crate::engine::api_keys::Bounds;
 use crate::engine::ids::{AccountId, CardId, LinkId};
 use crate::engine::registry::LinkKey;
@@ -111,7 +111,7 @@ pub async fn of_own_accounts(
     let mut links = LinksOfOwnAccounts::default();
     for id in ids {
         let root = state.switchboard.directory.root_of(id);
-        let card_id = cards::owner_of(id);
+        let card_id = id.opened_for();
         match ask::shard(state, root, ShardRequest::Card(card_id)).await? {
             Reply::Card(card) if card.account_id == id => {
                 links.0.insert(id, of_card(state, card_id).await?);
@@ -128,11 +128,11 @@ pub async fn of_listed_accounts(
     bounds: Option<&Bounds>,
     ids: impl IntoIterator<Item = AccountId>,
 ) -> Result<LinksOfOwnAccounts, ApiError> {
-    let owners: BTreeSet<CardId> = ids.into_iter().map(cards::owner_of).collect();
+    let owners: BTreeSet<CardId> = ids.into_iter().map(AccountId::opened_for).collect();
     let owners: Vec<CardId> = owners.into_iter().collect();
     let accounts = state.store.accounts_of_cards(&owners).await;
     let mut accounts = accounts.map_err(store_error)?;
-    accounts.retain(|(card_id, account_id)| cards::owner_of(*account_id) == *card_id);
+    accounts.retain(|(card_id, account_id)| account_id.opened_for() == *card_id);
     let of_cards = of_cards(state, accounts.iter().map(|(id, _)| *id)).await?;
     let links = accounts.into_iter();
     let links = links.map(|(card_id, account_id)| (account_id, of_cards.of(card_id)));
@@ -157,6 +157,11 @@ impl LinksOfOwnAccounts {
             }
         }
         Ok(self)
+    }
+
+    /// The card that an account was opened for.
+    pub fn card_of(&self, id: AccountId) -> Option<CardId> {
+        self.0.contains_key(&id).then(|| id.opened_for())
     }
 
     /// Each link once, in the order of their types and ids.

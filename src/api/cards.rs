@@ -160,18 +160,11 @@ fn name_of<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
     found.map_or("unknown", |(_, name)| name)
 }
 
-/// An own sub-account is the one whose id was reserved right after that of the card, or of the first of its chain; no
-/// other account's is.
 fn funding_of(card: &Card) -> Funding {
-    match owner_of(card.account_id) == card.first_of_chain() {
+    match card.account_id.opened_for() == card.first_of_chain() {
         true => Funding::Own,
         false => Funding::Shared,
     }
-}
-
-/// The first card of the chain whose own account this is, if it is one: of any other account there is no such card.
-pub fn owner_of(id: AccountId) -> CardId {
-    CardId(id.0.wrapping_sub(1))
 }
 
 /// The worst of its own and of what it is linked to.

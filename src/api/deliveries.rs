@@ -8,7 +8,8 @@ use super::idempotency::{Write, once};
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, events, filters, webhook_endpoints, webhook_moves};
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, DeliveryId, EventId, ProgramId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, CardholderId, DeliveryId, EventId, ProgramId,
+    WebhookEndpointId,
 };
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
 use crate::store::events::types::EventType;
@@ -25,6 +26,7 @@ pub async fn many(
     let state = gate.state()?;
     let (created_from, created_until) = filters::created(&mut query)?;
     let (link_type, link_id) = list::link(&mut query)?;
+    let amounts = filters::amounts(&mut query)?;
     let filter = DeliveryFilter {
         endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,
         event_id: query.id("event_id", EventId::PREFIX)?,
@@ -38,6 +40,12 @@ pub async fn many(
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         object_id: events::object_id(&mut query)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
+        cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
+        reason: filters::reason(&mut query)?,
+        merchant_id: query.text("merchant_id", 15)?,
+        currency: amounts.currency,
+        amount_from: amounts.from,
+        amount_until: amounts.until,
         link_type,
         link_id,
         endpoint_ids: seen(&state, &caller).await?,

@@ -9,8 +9,8 @@ use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, audit, filters, webhook_moves};
 use crate::engine::api_keys::Scope;
 use crate::engine::ids::{
-    AccountId, ApiKeyId, ApprovalId, AuthorizationId, CardId, EventId, ExceptionId, ProgramId,
-    RiskRuleId, WebhookEndpointId,
+    AccountId, ApiKeyId, ApprovalId, AuthorizationId, CardId, CardholderId, EventId, ExceptionId,
+    ProgramId, RiskRuleId, WebhookEndpointId,
 };
 use crate::engine::shares::{ShareBounds, Shares};
 use crate::engine::webhook_endpoints::pattern_fits;
@@ -101,6 +101,10 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
         link_type,
         link_id,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
+        cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
+        reason: filters::reason(query)?,
+        merchant_id: query.text("merchant_id", 15)?,
+        amount: filters::amounts(query)?,
         created_from: None,
         created_until: None,
         bounds: caller.bounds().cloned(),

@@ -4,11 +4,13 @@
 use super::error::{ApiError, shown};
 use super::fields::Fields;
 use crate::engine::facts::Country;
-use crate::engine::money::{BALANCE_MAX_MINOR, Currency};
+use crate::engine::money::BALANCE_MAX_MINOR;
+use crate::engine::reason::DeclineReason;
 use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
 use crate::engine::trace::Step;
 use crate::store::card_status::{StatusAt, ToldStatus};
+use crate::store::filters::AmountFilter;
 
 pub const ACCOUNT_STATUSES: &[(AccountStatus, &str)] = &[
     (AccountStatus::Active, "active"),
@@ -33,20 +35,13 @@ pub fn created(query: &mut Fields) -> Result<Span, ApiError> {
 }
 
 /// `currency`, and `amount_from` and `amount_until` in its minor units; the latter is not part of the span.
-#[derive(Debug, Default)]
-pub struct Amounts {
-    pub currency: Option<Currency>,
-    pub from: Option<i64>,
-    pub until: Option<i64>,
-}
-
-pub fn amounts(query: &mut Fields) -> Result<Amounts, ApiError> {
+pub fn amounts(query: &mut Fields) -> Result<AmountFilter, ApiError> {
     let (from, until) = amount_span(query)?;
     let currency = query.currency("currency")?;
     if currency.is_none() && (from.is_some() || until.is_some()) {
         return Err(query.missing("currency"));
     }
-    Ok(Amounts {
+    Ok(AmountFilter {
         currency,
         from,
         until,
@@ -176,6 +171,21 @@ fn country(query: &mut Fields, name: &str) -> Result<Option<Country>, ApiError> 
             shown(&text)
         );
         ApiError::invalid("country_unknown", name, message)
+    })
+}
+
+/// Why a payment was declined.
+pub fn reason(query: &mut Fields) -> Result<Option<DeclineReason>, ApiError> {
+    let Some(name) = query.text("reason", 60)? else {
+        return Ok(None);
+    };
+    let reason = DeclineReason::from_name(&name);
+    reason.map(Some).ok_or_else(|| {
+        let message = format!(
+            "`{}` is not a decline reason; one is, as an example, insufficient_funds",
+            shown(&name)
+        );
+        ApiError::invalid("value_unknown", "reason", message)
     })
 }
 

@@ -7,7 +7,8 @@ use super::fields::Fields;
 use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, card_links, filters};
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, FeeId, TopUpId, TransactionId, TransferId,
+    AccountId, AuthorizationId, CardId, CardholderId, FeeId, ProgramId, TopUpId, TransactionId,
+    TransferId,
 };
 use crate::store::query_ledger::{EntryCursor, LedgerFilter};
 use crate::store::rows::LedgerEntryRow;
@@ -51,6 +52,10 @@ fn filter(query: &mut Fields) -> Result<LedgerFilter, ApiError> {
         card_id: query.id("card_id", CardId::PREFIX)?,
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
+        merchant_id: query.text("merchant_id", 15)?,
+        currency: query.currency("currency")?,
         source_type: source_type(query)?,
         source_id: source_id(query)?,
         amount_from,

@@ -15,7 +15,7 @@ use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::{Action, TopUp};
 use crate::engine::event::Refusal;
 use crate::engine::failed_references::FailReference;
-use crate::engine::ids::{AccountId, ProgramId, TopUpId};
+use crate::engine::ids::{AccountId, CardId, ProgramId, TopUpId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
 use crate::engine::state::{Account, AccountStatus};
@@ -467,9 +467,14 @@ pub async fn many(
     let state = gate.state()?;
     let (created_from, created_until) = filters::created(&mut query)?;
     let amounts = filters::amounts(&mut query)?;
+    let (link_type, link_id) = list::link(&mut query)?;
     let filter = TopUpFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
+        link_type,
+        link_id,
         status: query.word("status", TopUpStatus::ALL)?,
         method: query.word("method", &rails::methods())?,
         external_reference: query.text("external_reference", 140)?,

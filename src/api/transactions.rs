@@ -6,7 +6,7 @@ use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, as_of_now, authorizations, card_links, filters};
 use crate::engine::facts::Kind;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TokenId, TransactionId,
 };
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
@@ -102,6 +102,8 @@ pub async fn many(
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
         account_id: query.id("account_id", AccountId::PREFIX)?,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
+        token_id: query.id("token_id", TokenId::PREFIX)?,
+        approval_code: query.text("approval_code", 6)?,
         transaction_type: query.word("type", TransactionType::ALL)?,
         program_id: query.id("program_id", ProgramId::PREFIX)?,
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,

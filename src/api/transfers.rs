@@ -10,7 +10,7 @@ use super::list::{self, ListQuery, store_error};
 use super::{ApiState, Gate, accounts, ask, bounds, filters};
 use crate::engine::command::Action;
 use crate::engine::event::Refusal;
-use crate::engine::ids::{AccountId, TransferId};
+use crate::engine::ids::{AccountId, CardId, ProgramId, TransferId};
 use crate::engine::money::{BALANCE_MAX_MINOR, Money};
 use crate::engine::state::{Account, AccountStatus};
 use crate::engine::transfers::{KnownTransfer, ReturnReason, Transfer, TransferStatus};
@@ -192,10 +192,16 @@ pub async fn many(
     let state = gate.state()?;
     let (created_from, created_until) = filters::created(&mut query)?;
     let amounts = filters::amounts(&mut query)?;
+    let (link_type, link_id) = list::link(&mut query)?;
     let filter = TransferFilter {
         account_id: query.id("account_id", AccountId::PREFIX)?,
         from_account_id: query.id("from_account_id", AccountId::PREFIX)?,
         to_account_id: query.id("to_account_id", AccountId::PREFIX)?,
+        program_id: query.id("program_id", ProgramId::PREFIX)?,
+        card_id: query.id("card_id", CardId::PREFIX)?,
+        card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
+        link_type,
+        link_id,
         status: query.word("status", TransferStatus::ALL)?,
         currency: amounts.currency,
         amount_from: amounts.from,

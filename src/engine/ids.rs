@@ -128,6 +128,14 @@ id_types! {
     BacktestId = "bt";
 }
 
+impl AccountId {
+    /// The card that the account was opened for (`funding: own`; the first of its chain), where there is such a card on it: the id of
+    /// such an account is reserved right after that of its card, and no other account's is.
+    pub fn opened_for(self) -> CardId {
+        CardId(self.0.wrapping_sub(1))
+    }
+}
+
 impl FeeId {
     /// Charges of one record at most.
     const PER_RECORD: u64 = 16;

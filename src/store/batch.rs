@@ -12,8 +12,8 @@ use super::from_record::{self, LedgerSource};
 use super::merchants::MerchantNameRow;
 use super::rows::{
     AccountFacts, AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow,
-    FeeRow, LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow, TransactionRow,
-    TransferRow,
+    ExceptionUseRow, FeeRow, LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow,
+    TransactionRow, TransferRow,
 };
 use super::times::RecordTimeRow;
 use crate::engine::command::{Action, Command};
@@ -41,6 +41,7 @@ pub(super) struct Batch {
     pub cards: Vec<CardRow>,
     pub card_links: Vec<CardLinkRow>,
     pub authorizations: Vec<AuthorizationRow>,
+    pub exception_uses: Vec<ExceptionUseRow>,
     pub reversals: Vec<ReversalRow>,
     pub transactions: Vec<TransactionRow>,
     pub top_ups: Vec<TopUpRow>,
@@ -192,6 +193,8 @@ impl Batch {
         if let Some(row) = row {
             let place = self.authorizations.len();
             self.places.authorizations.insert(row.id, place);
+            self.exception_uses
+                .extend(from_message::exception_use_rows(&row));
             self.authorizations.push(row);
         }
         self.reversals.extend(reversal);
@@ -370,6 +373,13 @@ impl Batch {
         links: &[LinkId],
         replacement_for: Option<CardId>,
     ) {
+        if issue.account_id.opened_for() == issue.card_id {
+            self.row_changes.push(RowChange {
+                table: "accounts",
+                id: issue.account_id.to_string(),
+                columns: vec![("card_id", Value::Text(issue.card_id.to_string()))],
+            });
+        }
         self.places.cards.insert(issue.card_id, self.cards.len());
         self.cards.push(CardRow {
             replacement_for,

@@ -8,8 +8,8 @@ use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
     AccountId, AuditId, AuthorizationId, CardId, CardholderId, ControlId, DeliveryId, EventId,
-    FeeId, FeeScheduleId, LimitId, LinkId, ProgramId, ReversalId, RiskRuleId, TokenId, TopUpId,
-    TransactionId, TransferId, WebhookEndpointId,
+    ExceptionId, FeeId, FeeScheduleId, LimitId, LinkId, ProgramId, ReversalId, RiskRuleId, TokenId,
+    TopUpId, TransactionId, TransferId, WebhookEndpointId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
@@ -258,6 +258,7 @@ id_columns!(
     AuthorizationId,
     CardId,
     CardholderId,
+    ExceptionId,
     DeliveryId,
     EventId,
     LinkId,

@@ -29,6 +29,7 @@ pub(super) const DERIVED_TABLES: &[&str] = &[
     "cards",
     "card_links",
     "authorizations",
+    "exception_uses",
     "reversals",
     "transactions",
     "top_ups",

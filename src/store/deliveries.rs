@@ -5,7 +5,8 @@ use super::bounds;
 use super::columns::TableRow;
 use super::database::{Database, Store, Value, Writer};
 use super::error::StoreError;
-use super::filters::{Gathered, filters};
+use super::filters::{AmountFilter, Gathered, filters};
+use super::filters_joined::PaymentFilter;
 use super::query::Page;
 use super::rows::{names, table};
 use super::search::{Order, Search};
@@ -13,8 +14,11 @@ use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use super::times;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, DeliveryId, EventId, ProgramId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, CardholderId, DeliveryId, EventId, ProgramId,
+    WebhookEndpointId,
 };
+use crate::engine::money::Currency;
+use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 
 table! {
@@ -72,6 +76,15 @@ filters! {
         card_chain_id: CardId,
         object_id: String,
         authorization_id: AuthorizationId,
+        /// Of its card.
+        cardholder_id: CardholderId,
+        /// Of its authorization, like those below.
+        reason: DeclineReason,
+        merchant_id: String,
+        currency: Currency,
+        /// From this one on, and below that.
+        amount_from: i64,
+        amount_until: i64,
         link_type: String,
         link_id: String,
         /// Of these endpoints only.
@@ -99,6 +112,16 @@ impl DeliveryFilter {
         of.of_chain("card_id", self.card_chain_id);
         of.equal("object_id", self.object_id.as_ref());
         of.equal("authorization_id", self.authorization_id);
+        of.of_card_with("cardholder_id", self.cardholder_id);
+        of.of_payment(&PaymentFilter {
+            reason: self.reason,
+            merchant_id: self.merchant_id.as_deref(),
+            amount: AmountFilter {
+                currency: self.currency,
+                from: self.amount_from,
+                until: self.amount_until,
+            },
+        });
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.filters
             .extend(bounds::of_linked_deliveries(link_type, id));

@@ -1,4 +1,5 @@
-//! The filters that several lists have, and how each finds its rows. The lists themselves are in `query*.rs`.
+//! The filters that several lists have, and how each finds its rows. Those by what another table says are in `filters_joined.rs`, the lists
+//! themselves in `query*.rs`.
 
 use super::database::Value;
 use super::seek::{Filter, Indexed, Keys};
@@ -24,7 +25,7 @@ pub(super) use filters;
 
 /// The filters of one list, as they are gathered.
 pub(super) struct Gathered {
-    table: &'static str,
+    pub table: &'static str,
     pub filters: Vec<Filter>,
 }
 
@@ -171,39 +172,6 @@ impl Gathered {
         let keys = Keys::Asked(keys);
         self.filters.push(Filter::by_keys(clause, column, keys));
     }
-
-    /// The card in `card_id` has this: a cardholder, an account, a program.
-    pub fn of_card_with(&mut self, of: &str, id: Option<impl ToString>) {
-        self.of_row_with(("cards", "card_id"), of, id);
-    }
-
-    /// The account in `account_id` has this.
-    pub fn of_account_with(&mut self, of: &str, id: Option<impl ToString>) {
-        self.of_row_with(("accounts", "account_id"), of, id);
-    }
-
-    /// The row of another table that a column names has this, in a column with an index.
-    fn of_row_with(
-        &mut self,
-        (other, column): (&str, &'static str),
-        of: &str,
-        id: Option<impl ToString>,
-    ) {
-        let Some(id) = id else {
-            return;
-        };
-        let fits = Sql::equal(&format!("{other}.{of}"), id);
-        let mut keys = Sql::of(&format!("SELECT {other}.id FROM {other} WHERE "));
-        keys.append(&fits);
-        let mut clause = Sql::of(&format!(
-            "EXISTS (SELECT 1 FROM {other} WHERE {other}.id = {}.{column} AND ",
-            self.table
-        ));
-        clause.append(&fits);
-        clause.push(")");
-        let keys = Keys::Asked(keys);
-        self.filters.push(Filter::by_keys(clause, column, keys));
-    }
 }
 
 /// The card in a column has such a link. It is looked for among those of the card, which are few: of a type alone, written so that no
@@ -227,7 +195,7 @@ pub(super) fn is_linked(card: &str, link_type: Option<&str>, id: Option<&str>) -
 }
 
 /// The ids of the cards that replaced one another, of which this is one. They are few, and each is looked up by itself.
-fn chain_of(id: CardId) -> Sql {
+pub(super) fn chain_of(id: CardId) -> Sql {
     let mut sql =
         Sql::of("WITH RECURSIVE earlier (id) AS (SELECT one.id FROM cards AS one WHERE one.id = ");
     sql.bind(Value::Text(id.to_string()));
@@ -250,7 +218,7 @@ pub struct AmountFilter {
 }
 
 impl AmountFilter {
-    fn clause(&self) -> Option<Sql> {
+    pub(super) fn clause(&self) -> Option<Sql> {
         let mut clauses = Vec::new();
         if let Some(currency) = self.currency {
             clauses.push(Sql::equal("currency", currency.alpha()));
@@ -264,7 +232,7 @@ impl AmountFilter {
     }
 
     /// The buckets that its amounts are in; `None` where it names no amount.
-    fn buckets(&self) -> Option<Vec<String>> {
+    pub(super) fn buckets(&self) -> Option<Vec<String>> {
         let currency = self.currency?;
         if self.from.is_none() && self.until.is_none() {
             return None;

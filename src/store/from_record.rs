@@ -158,6 +158,7 @@ pub(super) fn account_row(
         posted_minor: 0,
         held_minor: 0,
         created_at_ms: at,
+        card_id: None,
     }
 }
 

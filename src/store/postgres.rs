@@ -50,6 +50,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/postgres/0027_cardholders.sql"),
     include_str!("migrations/postgres/0028_program_bins.sql"),
     include_str!("migrations/postgres/0029_status_reasons.sql"),
+    include_str!("migrations/postgres/0030_own_money.sql"),
 ];
 
 const VERSIONS_TABLE: &str =

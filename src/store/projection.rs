@@ -11,6 +11,7 @@ use super::fan_out;
 pub use super::fault::{BatchStep, Fault};
 use super::from_posting::Purchase;
 use super::merchants::MerchantNames;
+use super::own_accounts;
 pub use super::projection_state::ProjectionState;
 use super::rows::{AccountFacts, AuthorizationRow, Sequence};
 use crate::engine::ids::{AccountId, AuditId, AuthorizationId};
@@ -161,6 +162,7 @@ impl Projector {
         let mut batch = Batch::fold(records, self.position, &self.known)?;
         batch.position.chain = chain;
         self.keep_audit_places(&mut batch).await?;
+        own_accounts::name_cards(&self.store, &mut batch).await?;
         batch.merchant_names = self.merchants.lacking(&self.store, &batch).await?;
         let store = self.store.clone();
         match &store.database {
@@ -263,6 +265,7 @@ impl Projector {
         self.strike(BatchStep::ObjectsInserted)?;
         writer.insert(&batch.authorizations).await.map_err(sql)?;
         self.strike(BatchStep::AuthorizationsInserted)?;
+        writer.insert(&batch.exception_uses).await.map_err(sql)?;
         writer.insert(&batch.reversals).await.map_err(sql)?;
         writer.insert(&batch.transactions).await.map_err(sql)?;
         writer.insert(&batch.top_ups).await.map_err(sql)?;

@@ -14,6 +14,7 @@ use super::sql::Sql;
 use crate::engine::api_keys::Bounds;
 use crate::engine::command::CardType;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
+use crate::engine::money::Currency;
 use crate::engine::shipping::ShippingStatus;
 use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
@@ -38,6 +39,14 @@ filters! {
         /// The account at the top, and all below it.
         root_account_id: AccountId,
         status: AccountStatus,
+        currency: Currency,
+        /// It was opened for this card.
+        card_id: CardId,
+        /// It was opened for the first of this chain.
+        card_chain_id: CardId,
+        /// It was opened for a card with any link of this type, or with this very one together with `link_id`.
+        link_type: String,
+        link_id: String,
         /// How it begins.
         name: String,
         /// Not before this, and before that.
@@ -88,6 +97,11 @@ impl AccountFilter {
         of.equal("parent_id", self.parent_id);
         of.equal("root_id", self.root_account_id);
         of.equal("status", self.status.map(AccountStatus::name));
+        of.equal("currency", self.currency.map(Currency::alpha));
+        of.equal("card_id", self.card_id);
+        of.of_chain("card_id", self.card_chain_id);
+        let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.linked("card_id", link_type, link_id);
         of.begins("name", self.name.as_deref());
         of.created(self.created_from, self.created_until);
         let bounds = bounds::of_rows(self.bounds.as_ref(), &Of::ACCOUNTS);

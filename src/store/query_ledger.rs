@@ -11,7 +11,8 @@ use super::search::{Order, Search};
 use super::seek::{Filter, Indexed};
 use super::sql::Sql;
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, AuthorizationId, CardId};
+use crate::engine::ids::{AccountId, AuthorizationId, CardId, CardholderId, ProgramId};
+use crate::engine::money::Currency;
 use crate::engine::time::Timestamp;
 
 filters! {
@@ -21,6 +22,13 @@ filters! {
         /// This card, what it replaced, and what replaced it.
         card_chain_id: CardId,
         authorization_id: AuthorizationId,
+        /// Of the account.
+        program_id: ProgramId,
+        /// Of the card.
+        cardholder_id: CardholderId,
+        /// Of the payment.
+        merchant_id: String,
+        currency: Currency,
         /// `top_up`, `transaction`, `transfer`, and what else posts money.
         source_type: String,
         source_id: String,
@@ -58,6 +66,8 @@ const NEWEST_FIRST: Order = Order {
 /// What posts by far the most entries. Those of others have indexes of their own.
 const MOST_ENTRIES: &str = "transaction";
 
+const ACCOUNT: &[&str] = &["account_id"];
+
 impl LedgerFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(LedgerEntryRow::TABLE);
@@ -73,6 +83,10 @@ impl LedgerFilter {
         of.equal("card_id", self.card_id);
         of.of_chain("card_id", self.card_chain_id);
         of.equal("authorization_id", self.authorization_id);
+        of.of_account_with(ACCOUNT, "program_id", self.program_id);
+        of.of_account_with(ACCOUNT, "currency", self.currency.map(Currency::alpha));
+        of.of_card_with("cardholder_id", self.cardholder_id);
+        of.of_source_with("merchant_id", self.merchant_id.as_ref());
         of.equal("source_id", self.source_id.as_ref());
         for (value, comparison) in [(self.amount_from, ">="), (self.amount_until, "<")] {
             if let Some(value) = value {
@@ -88,6 +102,8 @@ impl LedgerFilter {
         let by_card = self.card_id.is_some()
             || self.card_chain_id.is_some()
             || self.authorization_id.is_some()
+            || self.cardholder_id.is_some()
+            || self.merchant_id.is_some()
             || self.link_type.is_some();
         if by_card {
             let seen = bounds::of_seen_cards(bounds, "ledger_entries.card_id");

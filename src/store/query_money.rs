@@ -9,7 +9,7 @@ use super::query::Page;
 use super::rows::{Sequence, TopUpRow, TransferRow};
 use super::seek::{Filter, Indexed};
 use crate::engine::api_keys::Bounds;
-use crate::engine::ids::{AccountId, ProgramId, TopUpId, TransferId};
+use crate::engine::ids::{AccountId, CardId, ProgramId, TopUpId, TransferId};
 use crate::engine::money::Currency;
 use crate::engine::time::Timestamp;
 use crate::engine::top_ups::TopUpStatus;
@@ -21,6 +21,15 @@ filters! {
         account_id: AccountId,
         from_account_id: AccountId,
         to_account_id: AccountId,
+        /// Of the account on either side, like the four below.
+        program_id: ProgramId,
+        /// One that was opened for this card.
+        card_id: CardId,
+        /// One that was opened for the first of this chain.
+        card_chain_id: CardId,
+        /// One that was opened for a card with any link of this type, or with this very one together with `link_id`.
+        link_type: String,
+        link_id: String,
         status: TransferStatus,
         currency: Currency,
         /// From this one on, and below that.
@@ -39,6 +48,13 @@ filters! {
         account_id: AccountId,
         /// Of the account.
         program_id: ProgramId,
+        /// The account was opened for this card.
+        card_id: CardId,
+        /// It was opened for the first of this chain.
+        card_chain_id: CardId,
+        /// It was opened for a card with any link of this type, or with this very one together with `link_id`.
+        link_type: String,
+        link_id: String,
         status: TopUpStatus,
         method: &'static str,
         external_reference: String,
@@ -54,18 +70,25 @@ filters! {
     }
 }
 
+const ACCOUNT: &[&str] = &["account_id"];
+const SIDES: &[&str] = &["from_account_id", "to_account_id"];
+
 impl TransferFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(TransferRow::TABLE);
         of.equal("from_account_id", self.from_account_id);
         of.equal("to_account_id", self.to_account_id);
         if let Some(id) = self.account_id {
-            let sides = ["from_account_id", "to_account_id"];
             let value = Value::Text(id.to_string());
             let side = |column| Indexed::new(column, value.clone(), None);
-            let [sender, receiver] = sides.map(side);
+            let (sender, receiver) = (side(SIDES[0]), side(SIDES[1]));
             of.filters.push(Filter::either(sender, receiver));
         }
+        of.of_account_with(SIDES, "program_id", self.program_id);
+        of.of_account_with(SIDES, "card_id", self.card_id);
+        of.of_account_of_chain(SIDES, self.card_chain_id);
+        let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.of_linked_account(SIDES, link_type, link_id);
         of.equal("status", self.status.map(TransferStatus::name));
         of.amount(&AmountFilter {
             currency: self.currency,
@@ -84,7 +107,11 @@ impl TopUpFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(TopUpRow::TABLE);
         of.equal("account_id", self.account_id);
-        of.of_account_with("program_id", self.program_id);
+        of.of_account_with(ACCOUNT, "program_id", self.program_id);
+        of.of_account_with(ACCOUNT, "card_id", self.card_id);
+        of.of_account_of_chain(ACCOUNT, self.card_chain_id);
+        let (link_type, link_id) = (self.link_type.as_deref(), self.link_id.as_deref());
+        of.of_linked_account(ACCOUNT, link_type, link_id);
         of.equal("status", self.status.map(TopUpStatus::name));
         of.equal("method", self.method);
         of.equal("external_reference", self.external_reference.as_ref());

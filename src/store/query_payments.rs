@@ -5,6 +5,7 @@ use super::columns::{Column, TableRow};
 use super::database::{Store, Value};
 use super::error::StoreError;
 use super::filters::{AmountFilter, Gathered, filters};
+use super::filters_joined::{of_transaction, under_exception};
 use super::query::{ASK_MAX, Page};
 use super::rows::{
     AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName, ReversalRow, Sequence,
@@ -15,7 +16,8 @@ use super::sql::Sql;
 use crate::engine::api_keys::Bounds;
 use crate::engine::facts::{Country, Kind};
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, CardholderId, ProgramId, TokenId, TransactionId,
+    AccountId, AuthorizationId, CardId, CardholderId, ExceptionId, ProgramId, TokenId,
+    TransactionId,
 };
 use crate::engine::money::Currency;
 use crate::engine::reason::DeclineReason;
@@ -33,6 +35,12 @@ filters! {
         /// What became part of this one.
         original_authorization_id: AuthorizationId,
         token_id: TokenId,
+        /// What was posted for it.
+        transaction_id: TransactionId,
+        /// The limit, the list or the risk rule that said no, as it is told.
+        rule_id: String,
+        /// That let it pass.
+        exception_id: ExceptionId,
         status: AuthorizationStatus,
         result: AuthorizationResult,
         reason: DeclineReason,
@@ -71,6 +79,9 @@ filters! {
         program_id: ProgramId,
         cardholder_id: CardholderId,
         authorization_id: AuthorizationId,
+        /// Of the authorization, like the one below.
+        token_id: TokenId,
+        approval_code: String,
         transaction_type: TransactionType,
         kind: Kind,
         merchant_id: String,
@@ -130,6 +141,9 @@ impl AuthorizationFilter {
         of_every_payment!(of, self);
         of.equal("original_authorization_id", self.original_authorization_id);
         of.equal("token_id", self.token_id);
+        of.filters.extend(self.transaction_id.map(of_transaction));
+        of.equal("rule_id", self.rule_id.as_ref());
+        of.filters.extend(self.exception_id.map(under_exception));
         of.equal("status", self.status.map(AuthorizationStatus::name));
         of.rare(
             "result",
@@ -151,6 +165,8 @@ impl TransactionFilter {
         let mut of = Gathered::of(TransactionRow::TABLE);
         of_every_payment!(of, self);
         of.equal("authorization_id", self.authorization_id);
+        of.of_authorization_with("token_id", self.token_id);
+        of.of_authorization_with("approval_code", self.approval_code.as_ref());
         let transaction_type = self.transaction_type.map(TransactionType::name);
         of.rare("transaction_type", transaction_type, "payment");
         let bounds = bounds::of_payments(self.bounds.as_ref(), "transactions.card_id");

@@ -241,9 +241,12 @@ impl Store {
     ) -> Sql {
         let filter = way.filter.map(|place| &search.filters[place]);
         match filter.map(|filter| (&filter.seek, &filter.clause)) {
-            Some((Seek::ByKeys(column, _), _)) => {
+            Some((Seek::ByKeys(columns, _), _)) => {
                 let keys = way.keys.as_deref().unwrap_or_default();
-                self.sought_by_keys::<R>(search, column, keys, at, portion)
+                let several = columns
+                    .iter()
+                    .map(|column| self.sought_by_keys::<R>(search, column, keys, at, portion));
+                search.first_of(several.collect(), portion)
             }
             Some((Seek::InOrder(several), _)) => {
                 let keys = several

@@ -56,8 +56,8 @@ pub(super) enum Seek {
     InOrder(Vec<Indexed>),
     /// An index has them in another order: for where they are few.
     Sorted,
-    /// An index on this column has those of each of the keys in the order of the list.
-    ByKeys(&'static str, Keys),
+    /// An index on each of these columns has those of each of the keys in the order of the list.
+    ByKeys(Vec<&'static str>, Keys),
     /// Either of the two: those of a value, and those of each of the keys.
     InOrderOrByKeys(Indexed, &'static str, Keys),
 }
@@ -154,7 +154,12 @@ impl Filter {
     }
 
     pub fn by_keys(clause: Sql, column: &'static str, keys: Keys) -> Filter {
-        let seek = Seek::ByKeys(column, keys);
+        Filter::by_keys_of_any(clause, &[column], keys)
+    }
+
+    /// One of these columns has one of the keys.
+    pub fn by_keys_of_any(clause: Sql, columns: &[&'static str], keys: Keys) -> Filter {
+        let seek = Seek::ByKeys(columns.to_vec(), keys);
         Filter::new(clause, seek)
     }
 }

@@ -55,6 +55,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/sqlite/0027_cardholders.sql"),
     include_str!("migrations/sqlite/0028_program_bins.sql"),
     include_str!("migrations/sqlite/0029_status_reasons.sql"),
+    include_str!("migrations/sqlite/0030_own_money.sql"),
 ];
 
 const VERSIONS_TABLE: &str =

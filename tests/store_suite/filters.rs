@@ -1,19 +1,22 @@
 //! Every filter of every list, alone and with every other one: what it finds is what it names, and no statement that it
 //! comes to looks at many rows in vain. A filter that is added and is not here fails; so does one without an index.
 
-use crate::fixture::{Fixture, project};
+use crate::fixture::{Fixture, assert_same, expected_dump, project};
 use crate::history::History;
 use crate::on_both;
 use crate::projecting::{expected_rows, history};
 use cardswitch::engine::api_keys::{BoundLink, Bounds};
 use cardswitch::engine::command::CardType;
-use cardswitch::engine::ids::{AccountId, CardId, ProgramId};
+use cardswitch::engine::event::RuleId;
+use cardswitch::engine::ids::{AccountId, AuthorizationId, CardId, ExceptionId, ProgramId};
 use cardswitch::engine::shipping::ShippingStatus;
 use cardswitch::engine::tokens::TokenStatus;
+use cardswitch::engine::trace::{Detail, TraceStep};
 use cardswitch::store::Store;
 use cardswitch::store::card_status::{StatusAt, ToldStatus};
 use cardswitch::store::deliveries::{DeliveryFilter, DeliveryOutcome};
 use cardswitch::store::events::EventFilter;
+use cardswitch::store::filters::AmountFilter;
 use cardswitch::store::from_cardholder::CardholderRow;
 use cardswitch::store::query::{AccountFilter, CardFilter};
 use cardswitch::store::query_audit::AuditFilter;
@@ -32,6 +35,7 @@ use std::sync::{Arc, Mutex};
 on_both! {
     filters_of_payments_find_what_they_name_alone_and_in_pairs,
     filters_of_fees_and_tokens_find_what_they_name_alone_and_in_pairs,
+    filters_of_own_money_find_what_is_of_its_card,
     filters_of_ledger_entries_find_what_they_name_alone_and_in_pairs,
     filters_of_cardholders_find_them_as_they_are_now,
     no_filter_looks_at_many_rows_in_vain,
@@ -39,10 +43,13 @@ on_both! {
 
 /// What rows are held against.
 struct Known {
+    authorizations: BTreeMap<AuthorizationId, AuthorizationRow>,
+    transactions: Vec<TransactionRow>,
     links: Vec<CardLinkRow>,
     cards: Vec<CardRow>,
     bounds: Bounds,
     parents: BTreeMap<AccountId, Option<AccountId>>,
+    programs: BTreeMap<AccountId, ProgramId>,
 }
 
 impl Known {
@@ -56,13 +63,23 @@ impl Known {
             .iter()
             .map(|account| (account.id, account.parent_id))
             .collect();
+        let programs = accounts
+            .iter()
+            .map(|account| (account.id, account.program_id));
+        let programs = programs.collect();
         let ids: Vec<CardId> = history.cards.iter().map(|(id, _)| *id).collect();
         let cards = store.cards(&CardFilter::default(), None, 1000).await;
         let link = BoundLink {
             link_type: "project".into(),
             id: "project1".into(),
         };
+        let all = TransactionFilter::default();
+        let transactions = store.transactions(&all, None, 1000).await.unwrap().data;
+        let authorizations = expected_rows(history).into_iter();
         Known {
+            authorizations: authorizations.map(|row| (row.id, row)).collect(),
+            transactions,
+            programs,
             parents,
             links: store.card_links(&ids).await.unwrap(),
             cards: cards.unwrap().data,
@@ -104,6 +121,15 @@ impl Known {
     fn replaced(&self) -> CardId {
         let mut of_reissues = self.cards.iter().filter_map(|card| card.replacement_for);
         of_reissues.next().unwrap_or(self.cards[0].id)
+    }
+
+    fn posted(&self, id: &str) -> Option<&TransactionRow> {
+        let mut posted = self.transactions.iter();
+        posted.find(|row| row.id.to_string() == id)
+    }
+
+    fn authorization(&self, id: AuthorizationId) -> &AuthorizationRow {
+        &self.authorizations[&id]
     }
 
     fn card(&self, id: CardId) -> Option<&CardRow> {
@@ -224,6 +250,12 @@ fn set_authorization(
         "account_id" => filter.account_id = row.account_id,
         "original_authorization_id" => filter.original_authorization_id = row.original_authorization_id,
         "token_id" => filter.token_id = row.token_id,
+        "transaction_id" => {
+            let of_row = known.transactions.iter().find(|posted| posted.authorization_id == row.id);
+            filter.transaction_id = of_row.map(|posted| posted.id);
+        },
+        "rule_id" => filter.rule_id = rule_of(row),
+        "exception_id" => filter.exception_id = exceptions_of(row).first().copied(),
         "status" => filter.status = Some(row.status),
         "result" => filter.result = Some(row.result),
         "reason" => filter.reason = row.reason,
@@ -242,12 +274,36 @@ fn fits_authorization(filter: &AuthorizationFilter, row: &AuthorizationRow, know
         && (filter.original_authorization_id.is_none()
             || row.original_authorization_id == filter.original_authorization_id)
         && (filter.token_id.is_none() || row.token_id == filter.token_id)
+        && filter.transaction_id.is_none_or(|id| {
+            let posted = known.transactions.iter().find(|posted| posted.id == id);
+            posted.is_some_and(|posted| posted.authorization_id == row.id)
+        })
+        && (filter.rule_id.is_none() || rule_of(row) == filter.rule_id)
+        && filter
+            .exception_id
+            .is_none_or(|id| exceptions_of(row).contains(&id))
         && filter.status.is_none_or(|status| row.status == status)
         && filter.result.is_none_or(|result| row.result == result)
         && (filter.reason.is_none() || row.reason == filter.reason)
         && (filter.step.is_none() || row.step == filter.step)
         && filter.message.is_none_or(|message| row.message == message)
         && approval_code.is_none_or(|code| row.approval_code.is_some_and(|c| c.as_str() == code))
+}
+
+fn rule_of(row: &AuthorizationRow) -> Option<String> {
+    row.rule_id.map(|rule| match rule {
+        RuleId::Limit(id) => id.to_string(),
+        RuleId::Control(id) => id.to_string(),
+        RuleId::RiskRule(id) => id.to_string(),
+    })
+}
+
+fn exceptions_of(row: &AuthorizationRow) -> Vec<ExceptionId> {
+    let of_step = |step: TraceStep| match step.detail {
+        Detail::Exception { exception_id } => Some(exception_id),
+        _ => None,
+    };
+    row.trace.steps().filter_map(of_step).collect()
 }
 
 fn set_transaction(
@@ -259,6 +315,11 @@ fn set_transaction(
     of_payment!(filter, name, row, known, {
         "account_id" => filter.account_id = Some(row.account_id),
         "authorization_id" => filter.authorization_id = Some(row.authorization_id),
+        "token_id" => filter.token_id = known.authorization(row.authorization_id).token_id,
+        "approval_code" => {
+            let code = known.authorization(row.authorization_id).approval_code;
+            filter.approval_code = code.map(|code| code.as_str().to_owned());
+        },
         "transaction_type" => filter.transaction_type = Some(row.transaction_type),
     });
 }
@@ -269,6 +330,12 @@ fn fits_transaction(filter: &TransactionFilter, row: &TransactionRow, known: &Kn
         && filter
             .authorization_id
             .is_none_or(|id| row.authorization_id == id)
+        && (filter.token_id.is_none()
+            || known.authorization(row.authorization_id).token_id == filter.token_id)
+        && filter.approval_code.as_deref().is_none_or(|code| {
+            let of_row = known.authorization(row.authorization_id).approval_code;
+            of_row.is_some_and(|of_row| of_row.as_str() == code)
+        })
         && filter
             .transaction_type
             .is_none_or(|kind| row.transaction_type == kind)
@@ -276,6 +343,7 @@ fn fits_transaction(filter: &TransactionFilter, row: &TransactionRow, known: &Kn
 
 async fn filters_of_payments_find_what_they_name_alone_and_in_pairs(fixture: Fixture) {
     let mut history = history(22, 600);
+    history.lift_gambling();
     (0..120).for_each(|_| history.token());
     let store = fixture.store().await;
     project(&store, &history.records, 200).await;
@@ -290,6 +358,9 @@ async fn filters_of_payments_find_what_they_name_alone_and_in_pairs(fixture: Fix
                 && match name {
                     "original_authorization_id" => row.original_authorization_id.is_some(),
                     "token_id" => row.token_id.is_some(),
+                    "transaction_id" => row.posted_minor != 0 && row.sequence > 300,
+                    "rule_id" => row.rule_id.is_some(),
+                    "exception_id" => !exceptions_of(row).is_empty(),
                     "reason" | "step" => row.reason.is_some(),
                     "kind" => row.kind.name() != "purchase",
                     "result" => row.result.name() != "approved",
@@ -297,7 +368,7 @@ async fn filters_of_payments_find_what_they_name_alone_and_in_pairs(fixture: Fix
                     _ => row.approval_code.is_some() && row.sequence > 300,
                 }
         });
-        found.unwrap()
+        found.unwrap_or_else(|| panic!("no row has {name}"))
     };
     let names = AuthorizationFilter::NAMES;
     let mut seen = 0;
@@ -563,6 +634,19 @@ fn set_entry(filter: &mut LedgerFilter, name: &str, row: &LedgerEntryRow, known:
         "card_id" => filter.card_id = row.card_id,
         "card_chain_id" => filter.card_chain_id = row.card_id,
         "authorization_id" => filter.authorization_id = row.authorization_id,
+        "program_id" => {
+            let card = row.card_id.and_then(|id| known.card(id));
+            filter.program_id = card.map(|card| card.program_id);
+        }
+        "cardholder_id" => {
+            let held = known.cards.iter().find_map(|card| card.cardholder_id);
+            filter.cardholder_id = held;
+        }
+        "merchant_id" => {
+            let posted = known.posted(&row.source_id);
+            filter.merchant_id = posted.map(|posted| posted.merchant_id.to_string());
+        }
+        "currency" => filter.currency = Some(row.currency),
         "source_type" => filter.source_type = Some(row.source_type.clone()),
         "source_id" => filter.source_id = Some(row.source_id.clone()),
         "amount_from" => filter.amount_from = Some(row.amount_minor),
@@ -589,6 +673,18 @@ fn fits_entry(filter: &LedgerFilter, row: &LedgerEntryRow, known: &Known) -> boo
             .is_none_or(|id| of_card(&|card_id| known.chain(id).contains(&card_id)))
         && (filter.authorization_id.is_none() || row.authorization_id == filter.authorization_id)
         && filter
+            .program_id
+            .is_none_or(|id| known.programs[&row.account_id] == id)
+        && (filter.cardholder_id.is_none()
+            || of_card(&|id| known.card(id).unwrap().cardholder_id == filter.cardholder_id))
+        && filter.merchant_id.as_ref().is_none_or(|id| {
+            let posted = known.posted(&row.source_id);
+            posted.is_some_and(|posted| posted.merchant_id == id[..])
+        })
+        && filter
+            .currency
+            .is_none_or(|currency| row.currency == currency)
+        && filter
             .source_type
             .as_ref()
             .is_none_or(|of| row.source_type == *of)
@@ -612,6 +708,8 @@ fn fits_entry(filter: &LedgerFilter, row: &LedgerEntryRow, known: &Known) -> boo
             let by_card = filter.card_id.is_some()
                 || filter.card_chain_id.is_some()
                 || filter.authorization_id.is_some()
+                || filter.cardholder_id.is_some()
+                || filter.merchant_id.is_some()
                 || filter.link_type.is_some();
             let account_id = row
                 .card_id
@@ -629,6 +727,7 @@ async fn filters_of_ledger_entries_find_what_they_name_alone_and_in_pairs(fixtur
     (0..120).for_each(|_| history.token());
     history.charge_months();
     history.pay_abroad_and_give_back();
+    history.own_accounts(8);
     let store = fixture.store().await;
     project(&store, &history.records, 200).await;
     let known = Known::of(&fixture, &store, &history).await;
@@ -682,6 +781,121 @@ async fn filters_of_ledger_entries_find_what_they_name_alone_and_in_pairs(fixtur
         assert_eq!(found, chain, "{}", card.id);
     }
     assert!(longest > 1, "no card of the history was reissued");
+}
+
+/// What is on an account that was opened for a card is found by that card, by its chain and by its links, and by no other.
+async fn filters_of_own_money_find_what_is_of_its_card(fixture: Fixture) {
+    let mut history = history(23, 300);
+    let own = history.own_accounts(6);
+    let store = fixture.store().await;
+    project(&store, &history.records, 7).await;
+    let rebuilt = expected_dump(&fixture, &history.records).await;
+    assert_same(&fixture.dump().await, &rebuilt);
+    let known = Known::of(&fixture, &store, &history).await;
+    let all = store.accounts(&AccountFilter::default(), None, 1000).await;
+    let accounts = all.unwrap().data;
+    let top_ups = store.top_ups(&TopUpFilter::default(), None, 1000).await;
+    let top_ups = top_ups.unwrap().data;
+    let transfers = store
+        .transfers(&TransferFilter::default(), None, 1000)
+        .await;
+    let transfers = transfers.unwrap().data;
+    let opened_for: BTreeMap<AccountId, CardId> = own.iter().copied().collect();
+    for row in &accounts {
+        assert_eq!(row.card_id, opened_for.get(&row.id).copied(), "{}", row.id);
+    }
+    let asked = own.iter().map(|(_, card_id)| (Some(*card_id), None, None));
+    let linked = [
+        (None, Some("project"), None),
+        (None, Some("project"), Some("project1")),
+        (None, Some("project"), Some("project9")),
+        (None, Some("user"), Some("user1")),
+    ];
+    let mut seen = [0; 4];
+    for (card_id, link_type, link_id) in asked.chain(linked) {
+        let is_of = |id: AccountId| {
+            opened_for.get(&id).is_some_and(|owner| match card_id {
+                Some(card_id) => *owner == card_id,
+                None => known.is_linked(*owner, link_type, link_id),
+            })
+        };
+        for by_chain in [false, true] {
+            let (one, chain) = match by_chain {
+                false => (card_id, None),
+                true => (None, card_id),
+            };
+            let (link_type, link_id) = (link_type.map(str::to_owned), link_id.map(str::to_owned));
+            let filter = AccountFilter {
+                card_id: one,
+                card_chain_id: chain,
+                link_type: link_type.clone(),
+                link_id: link_id.clone(),
+                ..AccountFilter::default()
+            };
+            let found = store.accounts(&filter, None, 1000).await.unwrap().data;
+            let expected: Vec<_> = accounts
+                .iter()
+                .filter(|row| is_of(row.id))
+                .cloned()
+                .collect();
+            assert_eq!(found, expected, "{filter:?}");
+            seen[0] += found.len();
+            let filter = TopUpFilter {
+                card_id: one,
+                card_chain_id: chain,
+                link_type: link_type.clone(),
+                link_id: link_id.clone(),
+                ..TopUpFilter::default()
+            };
+            let found = store.top_ups(&filter, None, 1000).await.unwrap().data;
+            let expected = top_ups.iter().filter(|row| is_of(row.account_id));
+            assert_eq!(found, expected.cloned().collect::<Vec<_>>(), "{filter:?}");
+            seen[1] += found.len();
+            let filter = TransferFilter {
+                card_id: one,
+                card_chain_id: chain,
+                link_type: link_type.clone(),
+                link_id: link_id.clone(),
+                ..TransferFilter::default()
+            };
+            let found = store.transfers(&filter, None, 1000).await.unwrap().data;
+            let expected = transfers.iter();
+            let expected =
+                expected.filter(|row| is_of(row.from_account_id) || is_of(row.to_account_id));
+            assert_eq!(found, expected.cloned().collect::<Vec<_>>(), "{filter:?}");
+            seen[2] += found.len();
+            let filter = LedgerFilter {
+                card_id: one,
+                card_chain_id: chain,
+                link_type,
+                link_id,
+                ..LedgerFilter::default()
+            };
+            let found = store.ledger_entries(&filter, None, 1000).await.unwrap();
+            let of_own = found.data.iter().filter(|row| is_of(row.account_id));
+            let of_own = of_own.filter(|row| row.source_type != "transaction");
+            let mut posted = 0;
+            for (id, card_id) in &own {
+                if is_of(*id) {
+                    let of_account = LedgerFilter {
+                        account_id: Some(*id),
+                        ..LedgerFilter::default()
+                    };
+                    let page = store.ledger_entries(&of_account, None, 1000).await.unwrap();
+                    let not_paid = page
+                        .data
+                        .iter()
+                        .filter(|row| row.source_type != "transaction");
+                    posted += not_paid
+                        .inspect(|row| assert_eq!(row.card_id, Some(*card_id)))
+                        .count();
+                }
+            }
+            assert_eq!(of_own.count(), posted, "{filter:?}");
+            seen[3] += posted;
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen > 20), "{seen:?}");
 }
 
 /// How many there are, each once, and the same behind the first.
@@ -831,6 +1045,8 @@ async fn multiply(fixture: &Fixture, table: &str, key: &str) {
 async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
     let mut history = history_of_tokens_and_fees();
     history.cardholders(200);
+    history.lift_gambling();
+    history.own_accounts(4);
     let store = fixture.store().await;
     project(&store, &history.records, 200).await;
     fixture
@@ -875,6 +1091,9 @@ async fn no_filter_looks_at_many_rows_in_vain(fixture: Fixture) {
         let found = rows.iter().find(|row| match name {
             "original_authorization_id" => row.original_authorization_id.is_some(),
             "token_id" => row.token_id.is_some(),
+            "transaction_id" => row.posted_minor != 0 && row.sequence > 300,
+            "rule_id" => row.rule_id.is_some(),
+            "exception_id" => !exceptions_of(row).is_empty(),
             "reason" | "step" => row.reason.is_some(),
             "kind" => row.kind.name() != "purchase",
             "result" => row.result.name() != "approved",
@@ -968,6 +1187,14 @@ async fn objects(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
             "parent_id" => filter.parent_id = Some(id),
             "root_account_id" => filter.root_account_id = Some(id),
             "status" => filter.status = Some(cardswitch::engine::state::AccountStatus::Frozen),
+            "currency" => filter.currency = cardswitch::engine::money::Currency::from_alpha("JPY"),
+            "card_id" => filter.card_id = Some(row.id),
+            "card_chain_id" => filter.card_chain_id = Some(known.replaced()),
+            "link_type" => filter.link_type = Some("user".into()),
+            "link_id" => {
+                filter.link_type = Some("project".into());
+                filter.link_id = Some("project1".into());
+            }
             "name" => filter.name = Some("mas".into()),
             "created_from" => filter.created_from = Some(row.created_at_ms),
             "created_until" => filter.created_until = Some(row.created_at_ms.plus_ms(1)),
@@ -1008,6 +1235,13 @@ async fn money(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
         match *name {
             "account_id" => filter.account_id = Some(id),
             "program_id" => filter.program_id = Some(known.cards[0].program_id),
+            "card_id" => filter.card_id = Some(known.cards[0].id),
+            "card_chain_id" => filter.card_chain_id = Some(known.replaced()),
+            "link_type" => filter.link_type = Some("user".into()),
+            "link_id" => {
+                filter.link_type = Some("project".into());
+                filter.link_id = Some("project1".into());
+            }
             "status" => filter.status = Some(cardswitch::engine::top_ups::TopUpStatus::Failed),
             "method" => filter.method = Some("usdt"),
             "external_reference" => filter.external_reference = Some("W1".into()),
@@ -1033,6 +1267,14 @@ async fn money(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             "account_id" => filter.account_id = Some(id),
             "from_account_id" => filter.from_account_id = Some(id),
             "to_account_id" => filter.to_account_id = Some(id),
+            "program_id" => filter.program_id = Some(known.cards[0].program_id),
+            "card_id" => filter.card_id = Some(known.cards[0].id),
+            "card_chain_id" => filter.card_chain_id = Some(known.replaced()),
+            "link_type" => filter.link_type = Some("user".into()),
+            "link_id" => {
+                filter.link_type = Some("project".into());
+                filter.link_id = Some("project1".into());
+            }
             "status" => {
                 filter.status = Some(cardswitch::engine::transfers::TransferStatus::Failed);
             }
@@ -1088,6 +1330,42 @@ async fn entries(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known)
         store.ledger_entries(&filter, None, 20).await.unwrap();
         check(fixture, noted, "ledger_entries", "bounds").await;
     }
+}
+
+/// By what their payments are.
+fn events_of_payments(known: &Known) -> [(&'static str, EventFilter); 4] {
+    let any = EventFilter::default();
+    let row = known
+        .authorizations
+        .values()
+        .find(|row| row.reason.is_some());
+    let row = row.unwrap();
+    let cardholder = EventFilter {
+        cardholder_id: known.cards.iter().find_map(|card| card.cardholder_id),
+        ..any.clone()
+    };
+    let reason = EventFilter {
+        reason: row.reason,
+        ..any.clone()
+    };
+    let merchant = EventFilter {
+        merchant_id: Some(row.merchant_id.to_string()),
+        ..any.clone()
+    };
+    let amount = EventFilter {
+        amount: AmountFilter {
+            currency: Some(row.currency),
+            from: Some(row.amount_minor),
+            until: None,
+        },
+        ..any
+    };
+    [
+        ("cardholder_id", cardholder),
+        ("reason", reason),
+        ("merchant_id", merchant),
+        ("amount", amount),
+    ]
 }
 
 async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
@@ -1174,6 +1452,7 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
     for (name, filter) in filters
         .into_iter()
         .chain([("authorization_id", of_payment)])
+        .chain(events_of_payments(known))
     {
         store.events(&filter, None, 20).await.unwrap();
         check(fixture, noted, "events", name).await;
@@ -1193,6 +1472,21 @@ async fn told(fixture: &Fixture, store: &Store, noted: &Noted, known: &Known) {
             "card_chain_id" => filter.card_chain_id = Some(known.replaced()),
             "object_id" => filter.object_id = Some("rule_0000000000002".into()),
             "authorization_id" => filter.authorization_id = "auth_0000000000005".parse().ok(),
+            "cardholder_id" => {
+                filter.cardholder_id = known.cards.iter().find_map(|card| card.cardholder_id);
+            }
+            "reason" => {
+                filter.reason = cardswitch::engine::reason::DeclineReason::from_name("card_lost")
+            }
+            "merchant_id" => filter.merchant_id = Some("M1".into()),
+            "currency" | "amount_from" => {
+                filter.currency = Some(crate::history::EUR);
+                filter.amount_from = Some(900_000);
+            }
+            "amount_until" => {
+                filter.currency = Some(crate::history::EUR);
+                filter.amount_until = Some(2);
+            }
             "link_type" => filter.link_type = Some("user".into()),
             "link_id" => {
                 filter.link_type = Some("project".into());

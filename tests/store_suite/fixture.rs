@@ -21,6 +21,7 @@ pub const TABLES: &[&str] = &[
     "cards",
     "card_links",
     "authorizations",
+    "exception_uses",
     "reversals",
     "transactions",
     "top_ups",

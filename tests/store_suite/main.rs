@@ -10,6 +10,7 @@ mod fixture;
 mod following;
 mod history;
 mod history_asks;
+mod history_own;
 mod link_events;
 mod many_rows;
 mod messages;

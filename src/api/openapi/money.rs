@@ -63,6 +63,8 @@ fn on_top_ups() -> Vec<Operation> {
         list_of("/v1/top_ups", "Top-ups, newest first", "TopUp", "topup")
             .filter("account_id", id("acct"))
             .filter("program_id", id("prog"))
+            .of_card()
+            .of_link()
             .filter("status", one_of(&words(TopUpStatus::ALL)))
             .filter("method", one_of(&METHODS))
             .filter("external_reference", text(140, "INV-7"))
@@ -118,6 +120,9 @@ fn on_transfers() -> Vec<Operation> {
         .filter("account_id", id("acct"))
         .filter("from_account_id", id("acct"))
         .filter("to_account_id", id("acct"))
+        .filter("program_id", id("prog"))
+        .of_card()
+        .of_link()
         .filter("status", one_of(&words(TransferStatus::ALL)))
         .of_amount()
         .created_within(),

@@ -24,6 +24,10 @@ fn ledger_entries_listed(path: &'static str, summary: &'static str) -> Operation
         .cursor(entry)
         .of_card()
         .filter("authorization_id", id("auth"))
+        .filter("program_id", id("prog"))
+        .filter("cardholder_id", id("holder"))
+        .filter("merchant_id", text(15, "M1"))
+        .filter("currency", currency())
         .filter("source_type", one_of(&words(ledger_entries::SOURCE_TYPES)))
         .filter("source_id", text(64, "topup_0h2k9m4p7r1t3"))
         .filter("amount_from", amount_between())
@@ -39,7 +43,10 @@ pub fn operations() -> Vec<Operation> {
             .filter("parent_id", id("acct"))
             .filter("root_account_id", id("acct"))
             .filter("status", one_of(&words(filters::ACCOUNT_STATUSES)))
+            .filter("currency", currency())
             .filter("name", noted(text(200, "master"), "How it begins."))
+            .of_card()
+            .of_link()
             .created_within(),
         create(
             "/v1/accounts",
@@ -131,6 +138,14 @@ fn account() -> Value {
         ("object", of_type("account")),
         ("program_id", id("prog")),
         ("parent_id", or_null(id("acct"))),
+        (
+            "card_id",
+            or_null(noted(
+                id("card"),
+                "That it was opened for (`funding: own`): of those that replaced one another the first.",
+            )),
+        ),
+        ("links", noted(list(named("LinkRef")), "Of that card.")),
         ("name", or_null(said("master"))),
         ("currency", currency()),
         ("status", open_word(&["active", "frozen", "closed"])),
@@ -191,7 +206,7 @@ fn ledger_entry() -> Value {
                 "card_id",
                 or_null(noted(
                     id("card"),
-                    "Of a payment, or of what is charged for a card.",
+                    "Of a payment, of what is charged for a card, and of what moves the money of an account that was opened for one.",
                 )),
             ),
             ("authorization_id", or_null(id("auth"))),

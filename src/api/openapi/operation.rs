@@ -244,6 +244,14 @@ impl Operation {
             .filter("card_chain_id", schema::noted(id("card"), chain))
     }
 
+    /// What the payment is told apart by that something is of.
+    pub fn of_its_payment(self) -> Operation {
+        self.filter("authorization_id", id("auth"))
+            .filter("reason", schema::one_of(&schema::decline_reasons()))
+            .filter("merchant_id", text(15, "M1"))
+            .of_amount()
+    }
+
     /// `link_type` and `link_id`.
     pub fn of_link(self) -> Operation {
         let link_id = schema::noted(schema::text(128, "p1"), "Needs `link_type`.");

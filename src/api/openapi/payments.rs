@@ -44,6 +44,9 @@ pub fn operations() -> Vec<Operation> {
         .of_card()
         .filter("account_id", id("acct"))
         .filter("token_id", id("tok"))
+        .filter("transaction_id", id("txn"))
+        .filter("rule_id", rule_id())
+        .filter("exception_id", id("exc"))
         .filter("original_authorization_id", id("auth"))
         .filter("status", one_of(&statuses))
         .filter("reason", one_of(&decline_reasons()))
@@ -71,6 +74,8 @@ pub fn operations() -> Vec<Operation> {
         .of_card()
         .filter("account_id", id("acct"))
         .filter("authorization_id", id("auth"))
+        .filter("token_id", id("tok"))
+        .filter("approval_code", text(6, "JNTR9V"))
         .filter("type", one_of(&words(TransactionType::ALL)))
         .of_payment(),
         get("/v1/transactions/{id}", "A transaction", "Transaction"),

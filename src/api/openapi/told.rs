@@ -124,7 +124,8 @@ fn on_events() -> Vec<Operation> {
             .of_card()
             .filter("account_id", id("acct"))
             .filter("object_id", object())
-            .filter("authorization_id", id("auth"))
+            .filter("cardholder_id", id("holder"))
+            .of_its_payment()
             .of_link()
     };
     let events = list_of("/v1/events", "Events, oldest first", "Event", "evt");
@@ -162,7 +163,8 @@ fn on_events() -> Vec<Operation> {
         .of_card()
         .filter("account_id", id("acct"))
         .filter("object_id", object())
-        .filter("authorization_id", id("auth"))
+        .filter("cardholder_id", id("holder"))
+        .of_its_payment()
         .created_within()
         .of_link(),
         get(

@@ -50,10 +50,9 @@ impl EventContext {
         self.cards.insert(row.id, row);
     }
 
-    /// The card that an account was opened for (`funding: own`): the one that has now taken the place of the first. The id
-    /// of such an account was reserved right after that of its first card; no other account's is.
+    /// The card that an account was opened for (`funding: own`): the one that has now taken the place of the first.
     pub(super) fn card_of_own_account(&self, id: AccountId) -> Option<CardId> {
-        let first = self.cards.get(&first_card_of(id)?)?;
+        let first = self.cards.get(&id.opened_for())?;
         if first.account_id != id {
             return None;
         }
@@ -110,11 +109,6 @@ impl EventContext {
             _ => {}
         }
     }
-}
-
-/// The card that an account was opened for, if it was for one.
-pub(super) fn first_card_of(account_id: AccountId) -> Option<CardId> {
-    Some(CardId(account_id.0.checked_sub(1)?))
 }
 
 /// An event is for all who see the card.

@@ -1,7 +1,6 @@
 //! What the events of a run of records need to know of rows that were there before, and reading it.
 
 use super::balances;
-use super::cards::first_card_of;
 use super::fold::{EventContext, link_text, text_of};
 use super::links::{Piece, link_status};
 use super::row::{EventCountRow, LinkStateRow, UntoldLinkChangeRow, WebhookEndpointRow};
@@ -297,7 +296,7 @@ impl Store {
             let cards = self.cards_linked_to(key, CardId::default(), CARDS_MAX);
             needs.cards.extend(cards.await?);
         }
-        let firsts = needs.accounts.iter().copied().filter_map(first_card_of);
+        let firsts = needs.accounts.iter().map(|id| id.opened_for());
         needs.cards.extend(firsts);
         needs.cards.remove(&CardId::default());
         let of_own = std::mem::take(&mut needs.accounts);
@@ -348,7 +347,7 @@ impl Store {
         while !ids.is_empty() {
             let mut of_chains = Vec::new();
             for row in self.rows_of::<CardRow>(key, &ids).await? {
-                let is_first = first_card_of(row.account_id) == Some(row.id);
+                let is_first = row.account_id.opened_for() == row.id;
                 // Later cards have greater ids: it comes to an end.
                 let is_later = row.replacement_for.is_some_and(|before| before < row.id);
                 let is_next = key != "id" && is_later;

@@ -3,14 +3,16 @@
 use super::row::{EventRow, WebhookEndpointRow};
 use crate::engine::api_keys::Bounds;
 use crate::engine::ids::{
-    AccountId, AuthorizationId, CardId, EventId, ProgramId, WebhookEndpointId,
+    AccountId, AuthorizationId, CardId, CardholderId, EventId, ProgramId, WebhookEndpointId,
 };
+use crate::engine::reason::DeclineReason;
 use crate::engine::time::Timestamp;
 use crate::store::bounds::{self, Of};
 use crate::store::columns::{Column, TableRow};
 use crate::store::database::{Store, Value};
 use crate::store::error::StoreError;
-use crate::store::filters::Gathered;
+use crate::store::filters::{AmountFilter, Gathered};
+use crate::store::filters_joined::PaymentFilter;
 use crate::store::query::Page;
 use crate::store::rows::Sequence;
 use crate::store::search::{Order, Search};
@@ -30,6 +32,12 @@ pub struct EventFilter {
     pub link_type: Option<String>,
     pub link_id: Option<String>,
     pub authorization_id: Option<AuthorizationId>,
+    /// Of the card.
+    pub cardholder_id: Option<CardholderId>,
+    /// Of the authorization, like those below.
+    pub reason: Option<DeclineReason>,
+    pub merchant_id: Option<String>,
+    pub amount: AmountFilter,
     /// Not before this, and before that.
     pub created_from: Option<Timestamp>,
     pub created_until: Option<Timestamp>,
@@ -58,6 +66,12 @@ impl EventFilter {
         of.equal("account_id", self.account_id);
         of.equal("object_id", self.object_id.as_ref());
         of.equal("authorization_id", self.authorization_id);
+        of.of_card_with("cardholder_id", self.cardholder_id);
+        of.of_payment(&PaymentFilter {
+            reason: self.reason,
+            merchant_id: self.merchant_id.as_deref(),
+            amount: self.amount,
+        });
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.filters.extend(bounds::of_linked_events(link_type, id));
         of.created(self.created_from, self.created_until);
