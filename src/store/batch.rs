@@ -4,6 +4,7 @@
 use super::database::{Position, RowChange, Value};
 use super::effect::{self, Change};
 use super::error::StoreError;
+use super::exception_uses::{self, ExceptionUseRow};
 use super::from_cardholder::CardholderRow;
 use super::from_fees::{self, charges_of};
 use super::from_message;
@@ -12,8 +13,8 @@ use super::from_record::{self, LedgerSource};
 use super::merchants::MerchantNameRow;
 use super::rows::{
     AccountFacts, AccountRow, AuditRow, AuthorizationRow, CardLinkRow, CardRevealRow, CardRow,
-    ExceptionUseRow, FeeRow, LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow,
-    TransactionRow, TransferRow,
+    FeeRow, LedgerEntryRow, ProgramRow, ReversalRow, Sequence, TokenRow, TopUpRow, TransactionRow,
+    TransferRow,
 };
 use super::times::RecordTimeRow;
 use crate::engine::command::{Action, Command};
@@ -193,8 +194,7 @@ impl Batch {
         if let Some(row) = row {
             let place = self.authorizations.len();
             self.places.authorizations.insert(row.id, place);
-            self.exception_uses
-                .extend(from_message::exception_use_rows(&row));
+            self.exception_uses.extend(exception_uses::rows_of(&row));
             self.authorizations.push(row);
         }
         self.reversals.extend(reversal);

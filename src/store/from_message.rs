@@ -4,8 +4,8 @@
 use super::effect::charged;
 use super::from_record::{clean_array, lettered, taken};
 use super::rows::{
-    AccountFacts, AuthorizationResult, AuthorizationRow, AuthorizationStatus, ExceptionUseRow,
-    MessageName, ReversalResultName, ReversalRow, Sequence, UndoneName,
+    AccountFacts, AuthorizationResult, AuthorizationRow, AuthorizationStatus, MessageName,
+    ReversalResultName, ReversalRow, Sequence, UndoneName,
 };
 use crate::engine::command::{Action, Advise, Authorize, Resolve, Reverse, Withhold};
 use crate::engine::conversion::Conversion;
@@ -20,7 +20,7 @@ use crate::engine::reason::DeclineReason;
 use crate::engine::record::Record;
 use crate::engine::registry::{RegistryAction, RegistryEvent};
 use crate::engine::time::Timestamp;
-use crate::engine::trace::{Detail, Step, StepResult, Trace, TraceStep};
+use crate::engine::trace::{Step, StepResult, Trace, TraceStep};
 
 /// The request of a record with its decision, if it is the record of one: of a shard, or of the registry for
 /// a card that nobody issued.
@@ -195,23 +195,6 @@ fn came_of(record: &Record) -> Option<(&Authorize, Came<'_>)> {
     }
     let (advise, advised) = advice_of(record)?;
     Some((&advise.payment, came_of_advice(advise, advised)?))
-}
-
-/// Each exception that let a step of a decision pass, once.
-pub(super) fn exception_use_rows(row: &AuthorizationRow) -> Vec<ExceptionUseRow> {
-    let mut rows: Vec<ExceptionUseRow> = Vec::new();
-    for step in row.trace.steps() {
-        if let Detail::Exception { exception_id } = step.detail
-            && rows.iter().all(|row| row.exception_id != exception_id)
-        {
-            rows.push(ExceptionUseRow {
-                exception_id,
-                sequence: row.sequence,
-                authorization_id: row.id,
-            });
-        }
-    }
-    rows
 }
 
 /// The row of a message as it left it; `None` for a record that adds none. `facts_of` knows accounts.

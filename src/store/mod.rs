@@ -16,6 +16,7 @@ pub mod deliveries;
 pub mod effect;
 mod error;
 pub mod events;
+mod exception_uses;
 mod fan_out;
 mod fault;
 pub mod filters;

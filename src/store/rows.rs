@@ -6,8 +6,8 @@ use crate::engine::event::{ApprovalCode, Flags, RuleId};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind};
 use crate::engine::fees::schedule::FeeKind;
 use crate::engine::ids::{
-    AccountId, AuditId, AuthorizationId, CardId, CardholderId, ExceptionId, FeeId, FeeScheduleId,
-    LinkId, ProgramId, ReversalId, TokenId, TopUpId, TransactionId, TransferId,
+    AccountId, AuditId, AuthorizationId, CardId, CardholderId, FeeId, FeeScheduleId, LinkId,
+    ProgramId, ReversalId, TokenId, TopUpId, TransactionId, TransferId,
 };
 use crate::engine::money::Currency;
 use crate::engine::programs::ProgramStatus;
@@ -241,15 +241,6 @@ table! {
         program_id: Option<ProgramId>,
         /// The part of `transaction_minor` of one that is `partially_approved`.
         approved_transaction_minor: Option<i64>,
-    }
-}
-
-table! {
-    /// A payment in whose decision an exception let a step pass.
-    ExceptionUseRow in "exception_uses" {
-        exception_id: ExceptionId,
-        sequence: Sequence,
-        authorization_id: AuthorizationId,
     }
 }
 

@@ -516,6 +516,55 @@ fn money_of_a_cards_own_account_tells_the_cards_links_to_who_sees_the_account() 
         &format!("/v1/top_ups?account_id={}", world.account),
     );
     assert_eq!(rows[0]["links"], json!([]), "of no one card");
+    // The account and its ledger too, and all of them are found by the card and by what it is linked to.
+    let account = client.get(&format!("/v1/accounts/{first}")).ok();
+    assert_eq!(account["links"], of_u1);
+    let card = account["card_id"].as_str().unwrap();
+    let shared = client.get(&format!("/v1/accounts/{}", world.account)).ok();
+    assert_eq!(
+        (&shared["card_id"], &shared["links"]),
+        (&Value::Null, &json!([]))
+    );
+    let renamed = client.patch(&format!("/v1/accounts/{first}"), json!({"name": "u1's"}));
+    assert_eq!(renamed.ok()["links"], of_u1);
+    for query in [
+        format!("card_id={card}"),
+        format!("card_chain_id={card}"),
+        "link_type=user&link_id=u1".to_owned(),
+    ] {
+        for (list, id) in [
+            ("accounts", &first),
+            ("top_ups", &top_up_id),
+            ("transfers", &id),
+        ] {
+            let rows = world.list(&client, &format!("/v1/{list}?{query}"));
+            let ids: Vec<&Value> = rows.iter().map(|row| &row["id"]).collect();
+            assert_eq!(ids, [id], "{list}?{query}");
+            assert_eq!(rows[0]["links"], of_u1, "{list}?{query}");
+        }
+        let rows = world.list(&client, &format!("/v1/ledger_entries?{query}"));
+        let moved: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (
+                    row["source"]["type"].as_str().unwrap(),
+                    &row["amount"],
+                    &row["card_id"],
+                    &row["links"],
+                )
+            })
+            .filter(|(source, ..)| *source != "fee")
+            .collect();
+        let card = &json!(card);
+        assert_eq!(
+            moved,
+            [
+                ("top_up", &json!(7), card, &of_u1),
+                ("transfer", &json!(50), card, &of_u1)
+            ],
+            "{query}"
+        );
+    }
     // Whoever sees the account above only the one side of it: another customer's card is none of theirs.
     let program = client.get(&format!("/v1/accounts/{}", world.account)).ok();
     let other_root = client.account(program["program_id"].as_str().unwrap());
@@ -567,6 +616,12 @@ fn a_key_of_a_further_account_is_told_nothing_of_the_card_that_paid_from_it() {
     let told = world.list(&client, &path);
     assert_eq!(told[0]["amount"], -60);
     assert_eq!(told[0]["authorization_id"], json!(authorization));
+    let paid = client
+        .get(&format!("/v1/authorizations/{authorization}"))
+        .ok();
+    let merchant = paid["merchant"]["id"].as_str().unwrap();
+    let path_by_merchant = format!("{path}?merchant_id={merchant}");
+    assert_eq!(world.list(&client, &path_by_merchant).len(), 1);
     let bound =
         json!({"name": "b", "scopes": ["accounts:read", "fees:read"], "account_ids": [further]});
     let bound = with_key(&client, bound);
@@ -587,6 +642,7 @@ fn a_key_of_a_further_account_is_told_nothing_of_the_card_that_paid_from_it() {
             format!("card_id={card}"),
             format!("card_chain_id={card}"),
             format!("authorization_id={authorization}"),
+            format!("merchant_id={merchant}"),
             "link_type=user".to_owned(),
         ] {
             let rows = world.list(&bound, &format!("{path}?{query}"));

@@ -25,6 +25,7 @@ mod events_told;
 mod exceptions;
 mod fees;
 mod follower;
+mod found_by;
 mod fuzz;
 mod groups;
 mod harness;

@@ -29,32 +29,35 @@ pub fn schemas() -> Fields {
     ]
 }
 
+fn authorizations_listed() -> Operation {
+    list_of(
+        "/v1/authorizations",
+        "Authorizations, newest first",
+        "Authorization",
+        "auth",
+    )
+    .of_card()
+    .filter("account_id", id("acct"))
+    .filter("token_id", id("tok"))
+    .filter("transaction_id", id("txn"))
+    .filter("rule_id", rule_id())
+    .filter("exception_id", id("exc"))
+    .filter("original_authorization_id", id("auth"))
+    .filter("status", one_of(&words(AuthorizationStatus::ALL)))
+    .filter("reason", one_of(&decline_reasons()))
+    .filter("result", one_of(&words(AuthorizationResult::ALL)))
+    .filter("step", one_of(&words(&filters::steps())))
+    .filter("message", one_of(&words(MessageName::ALL)))
+    .filter("approval_code", text(6, "JNTR9V"))
+    .of_payment()
+}
+
 pub fn operations() -> Vec<Operation> {
-    let statuses = words(AuthorizationStatus::ALL);
     let rates = json!({
         "source": "ECB", "rates": [{"from": "EUR", "to": "USD", "rate": "1.0833"}],
     });
     vec![
-        list_of(
-            "/v1/authorizations",
-            "Authorizations, newest first",
-            "Authorization",
-            "auth",
-        )
-        .of_card()
-        .filter("account_id", id("acct"))
-        .filter("token_id", id("tok"))
-        .filter("transaction_id", id("txn"))
-        .filter("rule_id", rule_id())
-        .filter("exception_id", id("exc"))
-        .filter("original_authorization_id", id("auth"))
-        .filter("status", one_of(&statuses))
-        .filter("reason", one_of(&decline_reasons()))
-        .filter("result", one_of(&words(AuthorizationResult::ALL)))
-        .filter("step", one_of(&words(&filters::steps())))
-        .filter("message", one_of(&words(MessageName::ALL)))
-        .filter("approval_code", text(6, "JNTR9V"))
-        .of_payment(),
+        authorizations_listed(),
         get(
             "/v1/authorizations/{id}",
             "An authorization, with the trace of its checks",
