@@ -92,7 +92,7 @@ fn payments_are_found_by_what_decided_and_by_what_was_posted() {
             .ok();
         let data = list["data"].as_array().unwrap().iter();
         let told = |event: &Value| {
-            let id = event["data"]["authorization_id"].as_str().unwrap();
+            let id = event["data"]["authorization"]["id"].as_str().unwrap();
             (event["type"].as_str().unwrap().to_owned(), id.to_owned())
         };
         data.map(told)
