@@ -211,7 +211,7 @@ def resources(switch):
         f"account below a master with a credit line of {child['credit_line']}")
     card = switch.post("cards", {"account_id": master["id"], "bin": "422222", "cardholder_id": holder["id"],
                                  "links": [{"type": "project", "id": "p7"}, {"type": "employee", "id": "e1"}]})
-    own = switch.post("cards", {"account_id": master["id"], "funding": "own"})
+    own = switch.post("cards", {"account_id": master["id"], "funding": "own", "links": [{"type": "wallet", "id": "w1"}]})
     check(own["account_id"] != master["id"], "a card with funding own has an account of its own")
     physical = switch.post("cards", {"account_id": master["id"], "type": "physical", "shipping": {
         "address": {"name": "Ann", "line1": "1 Main St", "city": "Berlin", "postal_code": "10115", "country": "DE"}, "method": "standard"}})
@@ -336,6 +336,13 @@ def money_in(switch, program, master, own):
     filled = switch.get(f"accounts/{own['account_id']}")["available"]
     check(filled == 3200, f"filled by its rule: {filled}")
     say("money in", f"transfer three times under one Idempotency-Key moved once, {back['status']} back; auto top-up: 200 left became {filled}")
+    wallet = "link_type=wallet&link_id=w1"
+    until(lambda: len(switch.get(f"ledger_entries?{wallet}")["data"]) >= 3, "the ledger tells of the wallet")
+    found = {name: switch.get(f"{name}?{wallet}&limit=100")["data"] for name in ("accounts", "transfers", "top_ups", "ledger_entries")}
+    posted = sum(row["amount"] for row in found["ledger_entries"])
+    check(posted == switch.get(f"accounts/{own['account_id']}")["posted"], "all entries of the wallet are its balance")
+    check([row["id"] for row in found["accounts"]] == [own["account_id"]] and moves[0] in [row["id"] for row in found["transfers"]], "account and transfers by the wallet")
+    say("money in", f"found by the wallet that the card is linked to: {({name: len(rows) for name, rows in found.items()})}, which add up to {posted}")
 
 
 def fees(switch):
@@ -438,6 +445,14 @@ def reads(switch, card):
         slowest = max(slowest, time.monotonic() - begun)
         check(any(row["id"] == authorization["id"] for row in rows), f"{path} finds it")
         asked.append(name)
+    refused = switch.get("authorizations?result=declined&limit=100")["data"]
+    by_rule = next(row for row in refused if row["decision"]["rule_id"])
+    rows = switch.get(f"authorizations?rule_id={by_rule['decision']['rule_id']}")["data"]
+    check(any(row["id"] == by_rule["id"] for row in rows), "a payment by the rule that declined it")
+    posted = switch.get("transactions?limit=1")["data"][0]
+    rows = switch.get(f"authorizations?transaction_id={posted['id']}")["data"]
+    check([row["id"] for row in rows] == [posted["authorization_id"]], "a payment by its transaction")
+    asked += ["rule_id", "transaction_id"]
     limited = switch.get(f"cards?account_id={card['account_id']}&link_type=budget&link_id=q4")["data"][0]
     spend = switch.get(f"cards/{limited['id']}/spend")
     pages, after, ids = 0, "", []
