@@ -92,7 +92,7 @@ async fn add_rows(
         bytes += length;
         let ids = Ids::from(order.first_id_of(place as u32));
         let seen = (&*view, order.bounds.as_ref());
-        rows.push(match row(value, length, ids, seen, &master) {
+        rows.push(match row(value, length, ids, seen, master) {
             Ok(order) => order,
             Err(error) => BatchRow::Wrong(Box::new(row_error(&error))),
         });

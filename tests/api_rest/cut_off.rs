@@ -176,7 +176,7 @@ fn a_batch_of_a_program_whose_master_account_was_changed_meanwhile() {
         } else {
             json!("no_master_account")
         };
-        assert_eq!(first, [usual.clone()]);
+        assert_eq!(first, std::slice::from_ref(&usual));
         let mut begun = 0;
         // The key, the batch, and portions of its rows.
         for kept in before + 1.. {
