@@ -32,8 +32,14 @@ fn ctrl_c_ends_the_demo_when_the_tables_have_caught_up() {
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     let mut next = || lines.next().map(Result::unwrap);
-    let live = std::iter::from_fn(&mut next).find(|line| line.contains(" answered "));
+    let mut told = Vec::new();
+    let live = std::iter::from_fn(&mut next)
+        .inspect(|line| told.push(line.clone()))
+        .find(|line| line.contains(" answered "));
     assert!(live.unwrap().contains("last second: p50"));
+    // How far it is, before the first payment.
+    let said = |line: &str| told.iter().any(|told| told == line);
+    assert!(said("issued 20 of 20 cards"), "{told:?}");
     let id = rustix::process::Pid::from_child(&demo);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     let rest: Vec<String> = std::iter::from_fn(&mut next).collect();

@@ -256,3 +256,24 @@ fn the_receiver_prints_what_is_signed_and_refuses_the_rest() {
     assert_eq!(send(now - 3_600, &signature(now - 3_600, body)), 401);
     assert_eq!(receiver.line(), "refused: webhook-timestamp is not of now");
 }
+
+/// A step that failed is not waited for without end.
+#[test]
+fn what_the_page_waits_for_has_an_end_that_says_what_is_missing() {
+    let blocks = blocks(PAGE);
+    for (_, text) in &blocks {
+        assert!(
+            !text.contains("until ") && !text.contains("while "),
+            "{text}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("webhooks.txt"), "no secret\n").unwrap();
+    let script = format!("{}heard listening", blocks[1].1);
+    let mut bash = Command::new("timeout");
+    let bash = bash.args(["30", "bash", "-u", "-c", &script]);
+    let heard = told(bash.current_dir(folder.path()));
+    assert_eq!(heard.code, Some(1), "{}{}", heard.out, heard.error);
+    assert!(heard.error.contains("has no listening after 10 s"));
+    assert!(heard.error.contains("the steps before"), "{}", heard.error);
+}

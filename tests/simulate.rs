@@ -5,7 +5,9 @@ mod support;
 
 use cardswitch::iso8583::Dialect;
 use serde_json::{Value, json};
+use support::client::Client;
 use support::switch::Switch;
+use support::waiting::wait_until;
 
 /// Framing, header and sign-on of the network of each dialect, in the order of the dialects: n0, n1 and so on.
 const LINES: [(&str, &str, &str); 6] = [
@@ -600,5 +602,120 @@ fn a_token_pays_in_every_dialect_in_place_of_its_card_and_beside_it() {
             );
             change("resume");
         }
+    }
+}
+
+/// Its numbers are those of the payment that came first, and so a message that names it would be about that one.
+#[test]
+fn what_was_declined_as_a_duplicate_is_not_named() {
+    let switch = switch();
+    for simulator in simulators(&switch) {
+        let dialect = simulator.dialect;
+        let first = simulator.pay(json!({"amount": 1_000}));
+        let other = json!({"repeat_of": first["id"], "amount": 2_000});
+        let (status, told) = simulator.sent("authorizations", other);
+        if status != 201 {
+            // It has no record of its own.
+            assert_eq!(told["error"]["code"], "duplicate_transmission");
+            continue;
+        }
+        assert_eq!(told["decision"]["reason"], "duplicate_transmission");
+        for (what, more) in [
+            ("reversals", json!({})),
+            ("reversals", json!({"advice": true})),
+            ("increments", json!({"amount": 500})),
+            ("advices", json!({"amount": 500})),
+            ("clearings", json!({"amount": 500})),
+            ("refunds", json!({"amount": 500})),
+        ] {
+            let mut body = more;
+            body["authorization_id"] = told["id"].clone();
+            let (status, refused) = simulator.sent(what, body);
+            let error = &refused["error"];
+            assert_eq!(
+                (status, &error["code"], &error["param"]),
+                (
+                    409,
+                    &json!("duplicate_transmission"),
+                    &json!("authorization_id")
+                ),
+                "{dialect} {what}: {refused}"
+            );
+        }
+        assert_eq!(simulator.available(), 99_000, "{dialect}");
+        let reversed = simulator.send("reversals", json!({"authorization_id": first["id"]}));
+        assert_eq!(reversed["status"], "reversed", "{dialect}");
+    }
+}
+
+/// What came with a processing code that no kind of ours has.
+#[test]
+fn what_no_simulated_message_can_say_is_refused_by_what_names_it() {
+    let config =
+        "[sandbox]\nenabled = true\n[[network]]\nname = \"visa\"\nlisten = \"127.0.0.1:0\"\n";
+    let switch = Switch::start(config);
+    switch.wait_until_ready();
+    let account = switch.account(10_000);
+    let card = switch.card(&account, &json!({}));
+    let mut network = Client::connect(switch.address("visa"));
+    let answer = network.exchange(
+        100,
+        &[
+            (2, &card.pan),
+            (3, "400000"),
+            (4, "000000001000"),
+            (7, "1124010203"),
+            (11, "000001"),
+            (12, "010203"),
+            (13, "1124"),
+            (14, &card.expiry),
+            (18, "5999"),
+            (22, "812"),
+            (32, "123456"),
+            (37, "000000000001"),
+            (41, "TERM0001"),
+            (42, "MERCHANT0000001"),
+            (49, "840"),
+        ],
+    );
+    assert_ne!(answer.field(39), "00");
+    let path = format!("/v1/authorizations?card_id={}", card.id);
+    let mut listed = Value::Null;
+    wait_until("it is listed", || {
+        listed = switch.good("GET", &path, &Value::Null)["data"][0].clone();
+        listed["kind"] == "other"
+    });
+    let id = &listed["id"];
+    for (what, body, param) in [
+        (
+            "reversals",
+            json!({"authorization_id": id}),
+            "authorization_id",
+        ),
+        (
+            "clearings",
+            json!({"authorization_id": id}),
+            "authorization_id",
+        ),
+        (
+            "advices",
+            json!({"authorization_id": id, "amount": 5}),
+            "authorization_id",
+        ),
+        (
+            "authorizations",
+            json!({"repeat_of": id, "sent_at": "2026-11-24T01:02:03Z"}),
+            "repeat_of",
+        ),
+    ] {
+        let (status, refused) = switch.api("POST", &format!("/v1/simulate/{what}"), &body);
+        let error = &refused["error"];
+        assert_eq!(
+            (status, &error["param"]),
+            (400, &json!(param)),
+            "{what}: {refused}"
+        );
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("this one is `other`"), "{what}: {message}");
     }
 }

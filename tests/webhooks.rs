@@ -987,3 +987,33 @@ fn the_receiver_of_the_documents_takes_what_is_signed_and_each_event_once() {
 fn the_official_library_for_javascript_takes_every_call() {
     takes_every_call("node", "webhook_receiver.js");
 }
+
+/// It asked for an hour, and its operator has mended it before.
+#[test]
+fn a_ping_that_is_taken_ends_a_pause() {
+    let switch = start(&Database(None));
+    let endpoint = Endpoint::start();
+    let created = subscribe(&switch, &endpoint, json!({"events": ["account.created"]}));
+    let id = created["id"].as_str().unwrap();
+    let path = format!("/v1/webhook_endpoints/{id}");
+    let ping = || switch.good("POST", &format!("{path}/ping"), &json!({}))["status"].clone();
+    let progress = || switch.good("GET", &path, &Value::Null)["progress"].clone();
+    switch.account(1);
+    wait_until("it is called", || endpoint.calls().len() == 1);
+    endpoint.respond_with("HTTP/1.1 503 Not Now\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n");
+    wait_until("it waits", || {
+        progress()["waiting"] == 1 && progress()["failing_since"].is_string()
+    });
+    // One that fails ends nothing.
+    endpoint.always("500 Oops", "");
+    assert_eq!(ping(), 500);
+    switch.account(2);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(of_type(&endpoint, "account.created").len(), 1);
+    endpoint.always("204 No Content", "");
+    assert_eq!(ping(), 204);
+    wait_for(&endpoint, "account.created", 2);
+    wait_until("nothing waits", || {
+        progress()["waiting"] == 0 && progress()["failing_since"].is_null()
+    });
+}

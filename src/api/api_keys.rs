@@ -327,7 +327,14 @@ fn scopes(fields: &mut Fields) -> Result<Scopes, ApiError> {
         .collect();
     let mut scopes = Scopes::default();
     let given = fields.list_with_entries("scopes", Scope::ALL.len())?;
-    for (path, value) in given.ok_or_else(|| fields.missing("scopes"))? {
+    let given = given.ok_or_else(|| {
+        let message = format!(
+            "scopes is required, or a preset: one of {}",
+            PRESETS.join(", ")
+        );
+        ApiError::invalid("field_missing", "scopes", message)
+    });
+    for (path, value) in given? {
         scopes = scopes.with(fields::word(&path, &value, &names)?);
     }
     Ok(scopes)

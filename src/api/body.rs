@@ -156,10 +156,13 @@ impl WriteRequest {
             true => (StatusCode::BAD_REQUEST, "body_not_json"),
             false => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported"),
         };
-        let message = match declared.contains("json") {
+        let mut message = match declared.contains("json") {
             true => place,
             false => format!("{place} with the header Content-Type: application/json"),
         };
+        if CSV_ROUTES.contains(&&*self.route) {
+            message.push_str(", or a file of payments with the header Content-Type: text/csv");
+        }
         refused(status, code, message)
     }
 }

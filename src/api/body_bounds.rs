@@ -89,6 +89,19 @@ pub async fn check_body(
     }
 }
 
+/// Refuses an order of a card that a key which is bound to links would not see: before anything is looked up, so that it says
+/// nothing of what there is.
+pub fn check_order(bounds: &Bounds, fields: &Fields) -> Result<(), ApiError> {
+    let links = fields.peek_pairs("links", ("type", "id"));
+    match !bounds.links.is_empty() && links.is_empty() {
+        false => Ok(()),
+        true => {
+            let message = "this API key is bound to links: name the one that the card is of in `links`, as in [{\"type\": \"project\", \"id\": \"p1\"}]";
+            Err(forbidden("key_is_bound", message).with_param("links"))
+        }
+    }
+}
+
 /// A key that is bound by account links cards to what no card of another tree is linked to: else it would take a budget
 /// away from them, or stand between a key and its link.
 async fn check_linked(

@@ -171,6 +171,7 @@ async fn issue_row(
     let issued = async {
         if let Some(bounds) = &batch.bounds {
             let fields = Fields::of("", named(&order))?;
+            body_bounds::check_order(bounds, &fields)?;
             body_bounds::check_body(state, bounds, About::Body, &fields).await?;
         }
         let wanted = Wanted {

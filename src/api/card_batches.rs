@@ -13,7 +13,8 @@ use crate::engine::api_keys::Bounds;
 use crate::engine::card_batches::{
     BatchChange, BatchProgress, BatchRow, IDS_PER_ROW, NewCardBatch, ROWS_MAX, RowError, RowResult,
 };
-use crate::engine::ids::CardBatchId;
+use crate::engine::ids::{AccountId, CardBatchId, ProgramId};
+use crate::engine::programs::Program;
 use crate::engine::registry::{RegistryAction, RegistryRefusal, RegistryView};
 use crate::shard::reply::Reply;
 use crate::shard::request::RegistryRequest;
@@ -21,6 +22,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Rows go into the journal in portions of about this size.
@@ -77,15 +79,20 @@ async fn add_rows(
     given: Vec<(String, Value)>,
 ) -> Result<(), ApiError> {
     let view = state.switchboard.view();
+    let begun = masters_begun_on(&given, &taken_in(state, order.id).await?);
+    let master = |program: &Program| match begun.get(&program.id) {
+        Some(master) => *master,
+        None => program.master_account_id,
+    };
     let (mut from, mut bytes) = (0, 0);
     let mut rows: Vec<BatchRow> = Vec::new();
     let last = given.len() - 1;
-    for (place, (path, value)) in given.into_iter().enumerate() {
+    for (place, (_, value)) in given.into_iter().enumerate() {
         let length = value.to_string().len();
         bytes += length;
         let ids = Ids::from(order.first_id_of(place as u32));
         let seen = (&*view, order.bounds.as_ref());
-        rows.push(match row(&path, value, length, ids, seen) {
+        rows.push(match row(value, length, ids, seen, master) {
             Ok(order) => order,
             Err(error) => BatchRow::Wrong(Box::new(row_error(&error))),
         });
@@ -100,21 +107,56 @@ async fn add_rows(
     Ok(())
 }
 
+/// The rows that a try before has taken in.
+async fn taken_in(state: &ApiState, id: CardBatchId) -> Result<Vec<BatchRow>, ApiError> {
+    match ask::registry(state, RegistryRequest::CardBatchTakenIn(id)).await? {
+        Reply::CardBatchPortion(portion) => Ok(portion.map(|it| it.rows).unwrap_or_default()),
+        reply => Err(ask::unexpected(&reply)),
+    }
+}
+
+/// What the rows of each program draw on that a try before has taken in, or that it had no master account then: those that
+/// follow draw on the same.
+fn masters_begun_on(
+    given: &[(String, Value)],
+    taken_in: &[BatchRow],
+) -> HashMap<ProgramId, Option<AccountId>> {
+    let mut begun = HashMap::new();
+    for ((_, value), row) in given.iter().zip(taken_in) {
+        let program_id = value.get("program_id").and_then(Value::as_str);
+        let Some(program_id) = program_id.and_then(|text| text.parse().ok()) else {
+            continue;
+        };
+        let master = match row {
+            BatchRow::Order(order) => Some(order.account_id),
+            BatchRow::Wrong(error) if &*error.code == card_orders::NO_MASTER_ACCOUNT => None,
+            BatchRow::Wrong(_) => continue,
+        };
+        begun.entry(program_id).or_insert(master);
+    }
+    begun
+}
+
+/// Errors name fields as those of `POST /v1/cards` do: which row it is says its index.
 fn row(
-    path: &str,
     value: Value,
     length: usize,
     mut ids: Ids,
-    (view, bounds): (&RegistryView, Option<&Bounds>),
+    seen: (&RegistryView, Option<&Bounds>),
+    master: impl Fn(&Program) -> Option<AccountId>,
 ) -> Result<BatchRow, ApiError> {
     if length > ROW_BYTES_MAX {
-        let message = format!("{path} may have {ROW_BYTES_MAX} bytes");
-        return Err(ApiError::invalid("row_too_large", path, message));
+        let message = format!("a row may have {ROW_BYTES_MAX} bytes");
+        return Err(ApiError::invalid("row_too_large", "", message));
+    }
+    if !value.is_object() {
+        let message = "a row must be an object, as the body of POST /v1/cards";
+        return Err(ApiError::invalid("type_invalid", "", message));
     }
     // The first two are the card's and its sub-account's.
     let _ = (ids.next(), ids.next());
-    let mut fields = Fields::of(path, value)?;
-    let order = card_orders::order(&mut fields, &mut ids, (view, bounds), None)?;
+    let mut fields = Fields::of("", value)?;
+    let order = card_orders::order(&mut fields, &mut ids, seen, master)?;
     fields.finish()?;
     Ok(BatchRow::Order(Box::new(order)))
 }

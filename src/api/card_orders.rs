@@ -10,18 +10,22 @@ use crate::engine::api_keys::Bounds;
 use crate::engine::card_batches::CardOrder;
 use crate::engine::command::CardType;
 use crate::engine::ids::{AccountId, CardId, CardholderId, ProgramId};
+use crate::engine::programs::Program;
 use crate::engine::registry::RegistryView;
 use crate::engine::wallet::{FURTHER_ACCOUNTS_MAX, Wallet};
 use axum::http::StatusCode;
 
-/// A card as a body asks for it.
+/// Of an order for the master account of a program that has none.
+pub const NO_MASTER_ACCOUNT: &str = "no_master_account";
+
+/// A card as a body asks for it. `master` says what is drawn on where a program is named.
 pub fn order(
     fields: &mut Fields,
     ids: &mut Ids,
     (view, bounds): (&RegistryView, Option<&Bounds>),
-    begun_on: Option<AccountId>,
+    master: impl Fn(&Program) -> Option<AccountId>,
 ) -> Result<CardOrder, ApiError> {
-    let account_id = named_account(fields, (view, bounds), begun_on)?;
+    let account_id = named_account(fields, (view, bounds), master)?;
     let card_type = fields.word("type", CARD_TYPES)?;
     let has_own_account = fields.word("funding", FUNDINGS)? == Some(Funding::Own);
     // An own sub-account comes before the one that was named.
@@ -40,16 +44,21 @@ pub fn order(
     })
 }
 
-/// `account_id`, or the master account of `program_id`: that on which a try before has begun.
+/// `account_id`, or the master account of `program_id`.
 fn named_account(
     fields: &mut Fields,
     (view, bounds): (&RegistryView, Option<&Bounds>),
-    begun_on: Option<AccountId>,
+    master: impl Fn(&Program) -> Option<AccountId>,
 ) -> Result<AccountId, ApiError> {
     const PROGRAM: &str = "program_id";
     let named = fields.id("account_id", AccountId::PREFIX)?;
     let Some(program_id) = fields.id(PROGRAM, ProgramId::PREFIX)? else {
-        return named.ok_or_else(|| fields.missing("account_id"));
+        return named.ok_or_else(|| {
+            let path = fields.path("account_id");
+            let message =
+                format!("{path} is required, or program_id for the program's master account");
+            ApiError::invalid("field_missing", path, message)
+        });
     };
     if named.is_some() {
         let path = fields.path(PROGRAM);
@@ -59,9 +68,9 @@ fn named_account(
     let is_seen = bounds.is_none_or(|bounds| bounds.cover_program(program_id));
     let program = view.programs.get(&program_id).filter(|_| is_seen);
     let program = program.ok_or_else(|| programs::not_found().with_param(PROGRAM))?;
-    begun_on.or(program.master_account_id).ok_or_else(|| {
+    master(program).ok_or_else(|| {
         let message = "the program has no master account; name an account, or give it one";
-        ApiError::conflict("no_master_account", message).with_param(PROGRAM)
+        ApiError::conflict(NO_MASTER_ACCOUNT, message).with_param(PROGRAM)
     })
 }
 

@@ -75,7 +75,9 @@ async fn carry_out(write: Write) -> Result<Success, ApiError> {
     };
     let view = state.switchboard.view();
     let seen = (&*view, caller.bounds());
-    let order = card_orders::order(&mut fields, &mut ids, seen, begun_on)?;
+    // That on which a try before has begun.
+    let master = |program: &Program| begun_on.or(program.master_account_id);
+    let order = card_orders::order(&mut fields, &mut ids, seen, master)?;
     fields.finish()?;
     let wanted = issue::Wanted {
         card_id,

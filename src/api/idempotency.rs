@@ -222,6 +222,9 @@ where
         }
     }
     if let Some(bounds) = request.caller.bounds() {
+        if request.route == cards::ROUTE {
+            body_bounds::check_order(bounds, &write.fields)?;
+        }
         body_bounds::check_body(state, bounds, request.about, &write.fields).await?;
     }
     let done = asked.carry_out(work(write)).await;

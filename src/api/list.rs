@@ -47,7 +47,15 @@ impl<S: Sync> FromRequestParts<S> for ListQuery {
 pub async fn refuse_query(query: ListQuery, request: Request, next: Next) -> Response {
     match query.0.finish() {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) if request.method().is_safe() => error.into_response(),
+        Err(mut error) => {
+            let name = error.param.as_deref().unwrap_or_default();
+            let method = request.method();
+            error.message = format!(
+                "{name} is not read from the query of a {method}: what a {method} takes goes into its body, as JSON"
+            );
+            error.into_response()
+        }
     }
 }
 

@@ -101,9 +101,10 @@ async fn find(state: &ApiState, token: TokenHash) -> Result<Link, ApiError> {
     let now = state.switchboard.clock.now();
     let link = state.reveal_links.find(token, now).map_err(refused)?;
     let card = cards::find_full(state, link.card_id).await?;
-    match auth::is_good(state, link.api_key_id) && !reveal_links::is_over(state, &card) {
-        true => Ok(link),
+    match auth::is_good(state, link.api_key_id) {
         false => Err(refused(NotShown::Unknown)),
+        true if reveal_links::is_over(state, &card) => Err(card_is_over()),
+        true => Ok(link),
     }
 }
 
@@ -172,6 +173,12 @@ fn refused(why: NotShown) -> ApiError {
             ApiError::new(StatusCode::GONE, gone, "reveal_used", message)
         }
     }
+}
+
+fn card_is_over() -> ApiError {
+    let message =
+        "the card was closed or blocked after this link was made, so no link shows its number";
+    ApiError::conflict("card_status_forbids", message)
 }
 
 /// What a browser asks for before anybody wants to see it.
@@ -244,6 +251,9 @@ fn card_page(secrets: &Value) -> String {
 fn refusal_page(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => "<p>This link is over. Ask for a new one.</p>",
+        StatusCode::CONFLICT => {
+            "<p>This card was closed or blocked, so its number is not shown any more.</p>"
+        }
         StatusCode::GONE => {
             "<p>This link was used already. If that was not you, say so where you have it from.</p>"
         }

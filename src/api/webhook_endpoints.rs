@@ -187,6 +187,9 @@ pub async fn ping(
         let secrets = state.vault.endpoint_secrets();
         let body = body.to_string().into_bytes();
         let called = post(&state.calls, secrets, &endpoint, event_id, body, now).await;
+        if called.is_taken() {
+            state.webhook_stats.note_ping_taken(endpoint.id);
+        }
         Ok(Success::ok(json!({
             "object": "ping",
             "webhook_endpoint_id": endpoint.id.to_string(),

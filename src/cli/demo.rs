@@ -11,7 +11,8 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// See it work: switch, cards and a simulated card network in one process. It pays until Ctrl-C, and writes
@@ -45,6 +46,9 @@ pub struct Demo {
 
 /// How long the tables may take at the end. Usually they are a few records behind.
 const CATCH_UP: Duration = Duration::from_secs(30);
+
+/// Between two lines that say how many cards there are.
+const TELL_ISSUED_EVERY_S: u64 = 2;
 
 /// On the account of all cards: enough for weeks.
 const FUNDS_MINOR: u64 = 100_000_000_000_000;
@@ -206,7 +210,10 @@ async fn issue_cards(
     key: &str,
     stop: &CancellationToken,
 ) -> Result<Vec<SimCard>> {
-    println!("issuing {} cards over the REST interface", demo.cards);
+    println!(
+        "issuing {} cards over the REST interface, one after another; 2,000 take up to half a minute",
+        demo.cards
+    );
     let (api, key) = (format!("http://{}", node.http_address()), key.to_owned());
     let options = seed::SeedOptions {
         count: demo.cards,
@@ -215,10 +222,17 @@ async fn issue_cards(
         ..seed::SeedOptions::default()
     };
     let bar = indicatif::ProgressBar::new(demo.cards as u64);
-    let shown = bar.clone();
+    let (shown, all) = (bar.clone(), demo.cards);
+    let (began, told_at) = (Instant::now(), AtomicU64::new(0));
     let seeded = tokio::task::spawn_blocking(move || {
         seed::seed(&api, &key, &options, |issued| {
-            shown.set_position(issued as u64)
+            shown.set_position(issued as u64);
+            let now = began.elapsed().as_secs() / TELL_ISSUED_EVERY_S;
+            let is_due = told_at.swap(now, Ordering::Relaxed) != now || issued == all;
+            // Where there is no terminal there is no bar.
+            if shown.is_hidden() && is_due {
+                println!("issued {issued} of {all} cards");
+            }
         })
     });
     let cards = seeded.await??;
@@ -252,7 +266,7 @@ async fn drive(
 /// One line that is written over, on a terminal; otherwise a line every few seconds.
 struct View {
     bar: Option<indicatif::ProgressBar>,
-    last_line: std::sync::atomic::AtomicU64,
+    last_line: AtomicU64,
 }
 
 impl View {
@@ -288,10 +302,7 @@ impl View {
             Some(bar) => bar.set_message(line),
             // Before the first second is over there is nothing to show.
             None if latency.max > 0.0
-                && self
-                    .last_line
-                    .swap(seconds, std::sync::atomic::Ordering::Relaxed)
-                    != seconds =>
+                && self.last_line.swap(seconds, Ordering::Relaxed) != seconds =>
             {
                 println!("{line}")
             }

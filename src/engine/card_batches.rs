@@ -272,6 +272,16 @@ impl CardBatches {
         })
     }
 
+    /// The rows that are here of a batch whose request has not brought all of them.
+    pub fn taken_in(&self, id: CardBatchId) -> Option<BatchPortion> {
+        let batch = self.get(id)?;
+        (batch.state == BatchState::Receiving).then(|| BatchPortion {
+            order: batch.order.clone(),
+            from: batch.next,
+            rows: batch.rows.iter().cloned().collect(),
+        })
+    }
+
     fn has_room(&self, order: &NewCardBatch) -> bool {
         let unfinished = self.iter().filter(|batch| !batch.state.is_over());
         let taken = Shares::of(unfinished.map(|batch| batch.order.tenant));
@@ -390,7 +400,7 @@ mod tests {
         RowError {
             code: "account_not_found".into(),
             message: "there is no account with this id".into(),
-            param: Some("rows[0].account_id".into()),
+            param: Some("account_id".into()),
         }
     }
 

@@ -120,6 +120,7 @@ impl RegistryWorker {
                 RegistryRequest::CardBatch(_)
                 | RegistryRequest::CardBatches
                 | RegistryRequest::CardBatchRows { .. }
+                | RegistryRequest::CardBatchTakenIn(_)
                 | RegistryRequest::CardBatchPortion => Some(self.card_batch(request)),
                 RegistryRequest::Reference(reference) => Some(self.references(&reference)),
                 RegistryRequest::View => Some(Reply::View(self.registry.view.clone())),
@@ -401,6 +402,9 @@ impl RegistryWorker {
             },
             RegistryRequest::CardBatchPortion => {
                 Reply::CardBatchPortion(batches.next_portion().map(Box::new))
+            }
+            RegistryRequest::CardBatchTakenIn(id) => {
+                Reply::CardBatchPortion(batches.taken_in(id).map(Box::new))
             }
             _ => Reply::NotFound,
         }

@@ -86,6 +86,8 @@ pub enum RegistryRequest {
     },
     /// What is to be issued next.
     CardBatchPortion,
+    /// What is there of a batch that is still being taken in.
+    CardBatchTakenIn(CardBatchId),
     /// The top-ups that this external reference is of, by their methods, `REFERENCED_MAX` at most.
     Reference(StatedReference),
 }

@@ -27,6 +27,12 @@ pub struct Called {
     pub duration_ms: u64,
 }
 
+impl Called {
+    pub fn is_taken(&self) -> bool {
+        self.outcome == Outcome::Taken
+    }
+}
+
 /// The secrets that a call is signed with: while one is changed, two.
 pub fn secrets_of(
     secrets: &EndpointSecrets,

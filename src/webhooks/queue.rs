@@ -1,6 +1,7 @@
 //! What is to be told to one endpoint, and when. Pure: no call, no clock. What of it outlives the process is a
 //! [`WebhookProgress`], noted in the journal about once a second.
 
+mod pinged;
 mod resends;
 
 use super::schedule;

@@ -371,3 +371,44 @@ fn what_comes_to_nothing_counts_until_it_is_noted() {
         (0, record(20_007))
     );
 }
+
+#[test]
+fn a_good_ping_ends_the_pause_and_tells_what_waits_at_once() {
+    for in_order in [false, true] {
+        let mut queue = queue(in_order);
+        let cards: Vec<u64> = (1..=40).collect();
+        take(&mut queue, 1, &cards);
+        while let Some(call) = queue.next(START) {
+            queue.ended(call, failed(), START);
+        }
+        assert!(queue.is_down() && queue.waiting() > 0);
+        let now = START.plus_ms(1);
+        assert_eq!(queue.next(now), None, "in order: {in_order}");
+        queue.is_back(now);
+        assert!(queue.is_changed && !queue.is_failing() && !queue.is_down());
+        // All of them, old and new, as many at once as ever.
+        let mut told = BTreeSet::new();
+        while told.len() < 40 {
+            let calls: Vec<Call> = std::iter::from_fn(|| queue.next(now)).collect();
+            assert!(!calls.is_empty(), "{} of 40 were told", told.len());
+            for call in calls {
+                told.insert(call.event_id);
+                queue.ended(call, Outcome::Taken, now);
+            }
+        }
+        assert_eq!(queue.waiting(), 0);
+    }
+}
+
+#[test]
+fn a_ping_says_nothing_of_what_was_refused_for_its_own_sake() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1, 2]);
+    let (refused, taken) = (queue.next(START).unwrap(), queue.next(START).unwrap());
+    queue.ended(refused, failed(), START);
+    queue.ended(taken, Outcome::Taken, START);
+    let waits_until = queue.wakes_at();
+    queue.is_back(START);
+    assert_eq!(queue.wakes_at(), waits_until);
+    assert!(waits_until > Some(START));
+}

@@ -1,8 +1,9 @@
-//! Counts of calls to webhook endpoints, and how far behind each of them is, for `/metrics`.
+//! Counts of calls to webhook endpoints, and how far behind each of them is, for `/metrics`; and which of them have taken a
+//! ping, for their workers.
 
 use crate::engine::ids::WebhookEndpointId;
 use crate::engine::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +17,8 @@ pub struct WebhookStats {
     unlogged: AtomicU64,
     events_read: AtomicU64,
     behind: Mutex<HashMap<WebhookEndpointId, (Behind, Option<Timestamp>)>>,
+    /// Since their workers looked last.
+    pinged: Mutex<HashSet<WebhookEndpointId>>,
 }
 
 /// How far behind endpoints are: one, or all together.
@@ -77,6 +80,19 @@ impl WebhookStats {
     /// When an endpoint is called next: not before it asked to be, and not while it counts as down.
     pub fn next_at(&self, id: WebhookEndpointId) -> Option<Timestamp> {
         self.behind.lock().ok()?.get(&id)?.1
+    }
+
+    /// An endpoint has taken a ping: its worker sees it the next time that it looks.
+    pub fn note_ping_taken(&self, id: WebhookEndpointId) {
+        if let Ok(mut pinged) = self.pinged.lock() {
+            pinged.insert(id);
+        }
+    }
+
+    /// Whether it has, since this was asked last.
+    pub(super) fn has_taken_ping(&self, id: WebhookEndpointId) -> bool {
+        let pinged = self.pinged.lock();
+        pinged.is_ok_and(|mut pinged| pinged.remove(&id))
     }
 
     /// It is called no more.
@@ -149,5 +165,15 @@ mod tests {
         assert_eq!(stats.behind(), behind(5, 1, 1));
         stats.forget(WebhookEndpointId(1));
         assert_eq!(stats.behind(), Behind::default());
+    }
+
+    #[test]
+    fn a_ping_that_was_taken_is_seen_once() {
+        let stats = WebhookStats::default();
+        let (one, other) = (WebhookEndpointId(1), WebhookEndpointId(2));
+        stats.note_ping_taken(one);
+        stats.note_ping_taken(one);
+        let seen = [one, one, other].map(|id| stats.has_taken_ping(id));
+        assert_eq!(seen, [true, false, false]);
     }
 }

@@ -129,6 +129,9 @@ impl Worker {
             if known.generation != self.generation && !self.take_resends(known.generation).await {
                 return End::Moved;
             }
+            if self.shared.stats.has_taken_ping(self.endpoint.id) {
+                self.queue.is_back(self.shared.switchboard.clock.now());
+            }
             projected.borrow_and_update();
             self.tell_behind();
             if let Err(error) = self.read().await {

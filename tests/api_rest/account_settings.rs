@@ -68,7 +68,8 @@ fn a_credit_line_and_an_auto_top_up_are_set_when_an_account_is_opened_too() {
     assert_eq!(made.json()["credit_line"], json!(70));
     let rule = json!({"below": 100, "amount": 40, "per_day": 3, "from_account_id": null});
     assert_eq!(made.json()["auto_top_up"], rule);
-    // 70 of its own and 40 from its parent are enough.
+    // Of before anything was moved; 70 of its own and 40 from its parent are enough.
+    assert_eq!(made.json()["posted"], 0);
     assert_eq!((posted(&client, &id), posted(&client, &master)), (40, 960));
     switch.projected();
     let transfers = client.get(&format!("/v1/transfers?account_id={id}")).ok();

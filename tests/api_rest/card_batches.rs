@@ -97,8 +97,8 @@ fn rows_become_cards_and_a_wrong_one_stops_none() {
             ("issued", "", ""),
             ("failed", "account_not_found", "account_id"),
             ("issued", "", ""),
-            ("failed", "field_unknown", "rows[3].colour"),
-            ("failed", "type_invalid", "rows[4]"),
+            ("failed", "field_unknown", "colour"),
+            ("failed", "type_invalid", ""),
             ("failed", "account_closed", "account_id"),
             ("issued", "", ""),
         ]

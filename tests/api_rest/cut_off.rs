@@ -1,6 +1,7 @@
 //! Writes that were cut off once what they make was there, and whose repeat comes after something has changed that would
 //! refuse them now: the repeat tells what was made, as nobody else would.
 
+use crate::card_batches::{over, rows_of};
 use crate::harness::{Client, Options, Switch};
 use serde_json::{Value, json};
 
@@ -121,4 +122,82 @@ fn a_top_up_of_an_account_that_was_closed_meanwhile() {
             change: ("POST", format!("/v1/accounts/{account}/close"), json!({})),
         }
     });
+}
+
+/// Rows so long that some of them make a portion.
+fn long_rows(program: &str) -> Value {
+    let names = (0..200).map(|number| json!({"name": format!("{number:040}")}));
+    let controls = json!({"merchants": {"block": names.collect::<Vec<_>>()}});
+    let row = json!({"program_id": program, "controls": controls});
+    json!({"rows": vec![row; 24]})
+}
+
+/// What the rows of the batch draw on, or why they were not issued: each once.
+fn drawn_on(client: &Client, batch: &str) -> Vec<Value> {
+    over(client, batch);
+    let rows = rows_of(client, batch, "");
+    assert_eq!(rows.len(), 24);
+    let mut drawn_on: Vec<Value> = Vec::new();
+    for row in rows {
+        let of_row = match row["card_id"].as_str() {
+            Some(card) => client.get(&format!("/v1/cards/{card}")).ok()["account_id"].clone(),
+            None => row["error"]["code"].clone(),
+        };
+        if !drawn_on.contains(&of_row) {
+            drawn_on.push(of_row);
+        }
+    }
+    drawn_on
+}
+
+/// The journal is cut after each record with which the batch was taken in: all of its rows come to what the first ones did,
+/// whatever the master account is when the request comes again.
+#[test]
+fn a_batch_of_a_program_whose_master_account_was_changed_meanwhile() {
+    for has_master in [true, false] {
+        let switch = Switch::start();
+        let client = switch.client();
+        let (program, account) = client.program_and_account();
+        let other = client.account(&program);
+        let path = format!("/v1/programs/{program}");
+        let named = |account: &str| json!({"master_account_id": account});
+        if has_master {
+            client.patch(&path, named(&account)).ok();
+        }
+        let body = long_rows(&program);
+        let order = |client: &Client| {
+            let keyed = client.header("Idempotency-Key", "k");
+            keyed.post("/v1/card_batches", body.clone()).created()
+        };
+        let before = switch.journal.durable();
+        let first = drawn_on(&client, &order(&client));
+        let usual = if has_master {
+            json!(account)
+        } else {
+            json!("no_master_account")
+        };
+        assert_eq!(first, std::slice::from_ref(&usual));
+        let mut begun = 0;
+        // The key, the batch, and portions of its rows.
+        for kept in before + 1.. {
+            let cut = Switch::start_on(switch.disk.cut_after(kept), Options::default());
+            let client = cut.client();
+            let known = client.get("/v1/card_batches").ok()["data"][0].clone();
+            if kept > before + 1 && known["status"] != "receiving" {
+                break;
+            }
+            client.patch(&path, named(&other)).ok();
+            // Nothing was taken in of the first two.
+            let has_rows = kept > before + 2;
+            let expected = if has_rows {
+                usual.clone()
+            } else {
+                json!(other)
+            };
+            let drawn_on = drawn_on(&client, &order(&client));
+            assert_eq!(drawn_on, [expected], "{} records kept", kept - before);
+            begun += usize::from(has_rows);
+        }
+        assert!(begun > 1, "the rows were no several portions");
+    }
 }

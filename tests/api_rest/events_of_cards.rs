@@ -446,15 +446,23 @@ fn what_a_request_says_of_the_authentication_of_its_cardholder_is_told() {
         json!({"events": ["authentication.*", "authorization.*"]}),
     );
     let mut ids = Vec::new();
-    for said in ["authenticated", "failed", "attempted"] {
+    // What is claimed is told, whatever the proof of it is.
+    let unproven = json!({"authentication": "authenticated", "cryptogram": "invalid"});
+    let attempted = json!("attempted");
+    for said in [json!("authenticated"), json!("failed"), unproven, attempted] {
         let body = json!({"card_id": card["id"], "amount": 5, "currency": "USD", "entry_mode": "ecommerce", "three_ds": said});
         ids.push(root.post("/v1/simulate/authorizations", body).created());
     }
     let all = told(&switch, &root, "&type=authentication.*");
     assert_eq!(
         types(&all),
-        ["authentication.succeeded", "authentication.failed"]
+        [
+            "authentication.succeeded",
+            "authentication.failed",
+            "authentication.succeeded"
+        ]
     );
+    assert_eq!(data(&all[2])["authentication"]["cryptogram"], "invalid");
     for (event, id) in all.iter().zip(&ids) {
         assert_eq!(data(event)["authorization_id"], *id);
         let authorization = root.get(&format!("/v1/authorizations/{id}")).ok();

@@ -1,6 +1,7 @@
 //! API keys: scopes route by route, what a bound key sees, and the audit log.
 
 use crate::authorizations::{carry_out, carry_out_for, request};
+use crate::card_batches::{over, rows_of};
 use crate::fees::schedule_for_cards;
 use crate::harness::{Client, Switch};
 use crate::refusals::assert_error;
@@ -885,6 +886,23 @@ fn a_key_bound_to_a_link_draws_on_its_tree_and_names_no_other_link() {
         .post("/v1/cards", card(&other.account, json!([link])))
         .error();
     assert_eq!((status, param.as_deref()), (404, Some("account_id")));
+    // Without a link it would be outside, wherever it draws on; so of an account that is not there the same is said.
+    for account in [&*own.account, &*other.account, "acct_0000000000001"] {
+        for links in [Value::Null, json!([])] {
+            let refused = bound.post("/v1/cards", card(account, links));
+            let (status, _, code, param) = refused.error();
+            let told = (status, &*code, param.as_deref());
+            assert_eq!(told, (403, "key_is_bound", Some("links")), "{account}");
+            assert!(refused.text.contains("in `links`"), "{}", refused.text);
+        }
+    }
+    let rows = json!({"rows": [{"account_id": own.account}, card(&own.account, json!([link]))]});
+    let batch = bound.post("/v1/card_batches", rows).created();
+    over(&root, &batch);
+    let rows = rows_of(&root, &batch, "");
+    assert_eq!(rows[0]["error"]["code"], "key_is_bound");
+    assert_eq!(rows[0]["error"]["param"], "links");
+    assert_eq!(rows[1]["status"], "issued");
     let further = json!([link, {"type": "team", "id": "t9"}]);
     let (status, _, code, param) = bound.post("/v1/cards", card(&own.account, further)).error();
     assert_eq!(

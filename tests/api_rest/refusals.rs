@@ -1024,3 +1024,65 @@ fn wallets_that_are_none() {
     let seven = json!({"account_id": root, "wallet_account_ids": accounts[..7]});
     client.post("/v1/cards", seven).created();
 }
+
+/// What a stranger tries first, and what he is told to try next.
+#[test]
+fn messages_name_the_other_way() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let csv = "reference,amount,currency\nW1,100,USD\n";
+    let form = "application/x-www-form-urlencoded";
+    let (json, payments) = ("application/json", "/v1/incoming_payments");
+    let freeze = "/v1/links/project/p1/freeze?program_id=prog_0000000000001";
+    let words = "purchase, cash_withdrawal";
+    let of_kind = r#"{"card_id": "card_0000000000001", "kind": "other"}"#;
+    let mut wrong = Vec::new();
+    for (path, media_type, body, status, param, says) in [
+        (
+            "/v1/cards",
+            json,
+            "{}",
+            400,
+            Some("account_id"),
+            "or program_id",
+        ),
+        (
+            "/v1/api_keys",
+            json,
+            r#"{"name": "n"}"#,
+            400,
+            Some("scopes"),
+            "or a preset: one of owner",
+        ),
+        (
+            freeze,
+            json,
+            "{}",
+            400,
+            Some("program_id"),
+            "goes into its body",
+        ),
+        (payments, form, csv, 415, None, "Content-Type: text/csv"),
+        (payments, json, csv, 400, None, "Content-Type: text/csv"),
+        (
+            "/v1/simulate/authorizations",
+            json,
+            of_kind,
+            400,
+            Some("kind"),
+            words,
+        ),
+    ] {
+        let client = client.header("Content-Type", media_type);
+        let answer = client.send("POST", path, body.as_bytes());
+        let told = (answer.status, answer.error().3);
+        let message = answer.json()["error"]["message"].to_string();
+        if told != (status, param.map(str::to_owned)) || !message.contains(says) {
+            wrong.push(answer.text);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // A query of a `GET` has no body to be put into.
+    let read = client.get("/v1/cards/card_0000000000001?program_id=x");
+    assert!(read.text.contains("remove it"), "{}", read.text);
+}

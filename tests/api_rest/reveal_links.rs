@@ -256,9 +256,12 @@ fn a_link_dies_with_its_key_and_with_its_card() {
     of_card("freeze").ok();
     anybody.get(&frozen).ok();
     of_card("close").ok();
-    assert_error(&anybody.get(&closed), OVER, "the card is closed");
-    assert_eq!(anybody.send("HEAD", &closed, b"").status, 404);
     let refused = (409, "conflict", "card_status_forbids", None);
+    assert_error(&anybody.get(&closed), refused, "the card is closed");
+    assert_eq!(anybody.send("HEAD", &closed, b"").status, 409);
+    let page = anybody.header("Accept", "text/html").get(&closed);
+    assert_eq!(page.status, 409);
+    assert!(page.text.contains("<p>This card was closed or blocked"));
     assert_error(&scene.made(), refused, "closed");
     // So is a card that its linked object closes.
     let account = root.get(&format!("/v1/cards/{card}")).ok()["account_id"].clone();
@@ -267,8 +270,18 @@ fn a_link_dies_with_its_key_and_with_its_card() {
     let path = format!("/v1/cards/{linked}/reveal_links");
     let by_link = url(&root.post(&path, body.clone()));
     root.post("/v1/links/project/p1/close", json!({})).ok();
-    assert_error(&anybody.get(&by_link), OVER, "its object is closed");
-    assert_error(&root.post(&path, body), refused, "its object is closed");
+    assert_error(&anybody.get(&by_link), refused, "its object is closed");
+    assert_error(
+        &root.post(&path, body.clone()),
+        refused,
+        "its object is closed",
+    );
+    let blocked = root.card(account.as_str().unwrap());
+    let path = format!("/v1/cards/{blocked}");
+    let link = url(&root.post(&format!("{path}/reveal_links"), body));
+    root.post(&format!("{path}/block"), json!({"reason": "stolen"}))
+        .ok();
+    assert_error(&anybody.get(&link), refused, "the card is blocked");
 }
 
 #[test]

@@ -79,6 +79,10 @@ fn reveal() -> Value {
     for (status, description) in [
         ("400", "There is a query, or the path is no good."),
         ("404", "No link has this token, or it is over."),
+        (
+            "409",
+            "The card was closed or blocked after the link was made.",
+        ),
         ("410", "The link was used already."),
         ("500", "Something failed inside; the link is as it was."),
         ("503", "Not now; the link is as it was."),

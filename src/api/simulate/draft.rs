@@ -2,10 +2,11 @@
 //! what the card has, then defaults. Its bytes are made in `network::outgoing`.
 
 use super::What;
+use super::about::{about, of_other_kind};
 use super::asked::{AMOUNT_MAX_MINOR, Asked, Shown, TokenIn, not_on_the_wire};
 use super::numbers;
 use crate::api::error::ApiError;
-use crate::api::{ApiState, accounts, authorizations, cards, reveal, tokens};
+use crate::api::{ApiState, accounts, cards, reveal, tokens};
 use crate::engine::facts::{Channel, Country, EntryMode, Kind, Merchant};
 use crate::engine::ids::AuthorizationId;
 use crate::engine::money::{Currency, Money};
@@ -107,25 +108,6 @@ impl Draft {
     }
 }
 
-/// The authorization that a body names.
-async fn about(
-    state: &Arc<ApiState>,
-    id: AuthorizationId,
-    param: &str,
-) -> Result<AuthorizationRow, ApiError> {
-    let found = authorizations::find(state, id).await;
-    let mut row = found.map_err(|error| error.with_param(param))?.row;
-    let Some(account_id) = row.account_id else {
-        let message = "it is of a card that nobody issued, and so of no card that can be simulated";
-        return Err(ApiError::conflict("card_not_issued", message).with_param(param));
-    };
-    row.currency = accounts::find(state, account_id).await?.currency;
-    if row.transaction_currency == Currency::ABSENT {
-        row.transaction_currency = row.currency;
-    }
-    Ok(row)
-}
-
 async fn card_facts(
     state: &ApiState,
     asked: &Asked,
@@ -183,6 +165,9 @@ fn outgoing(
     let is_about_old = asked.authorization_id.is_some();
     let message_type = message_type(what, asked, old);
     let kind = kind(what, asked, old);
+    if kind == Kind::Other {
+        return Err(of_other_kind(what, asked));
+    }
     let entry_mode = entry_mode(asked, old, kind);
     let amount = amount(what, asked, old, kind, card.currency)?;
     let names = names(what, asked, old, write_id)?;

@@ -1,7 +1,8 @@
 //! `/v1/simulate/…`: what a network would send, where the sandbox is on. Each route makes a message, sends it as bytes
 //! through the code that serves the network's own connections, and tells what came of it. What a body may say lives
-//! in `asked.rs`, what a message is made of in `draft.rs`, its numbers in `numbers.rs`.
+//! in `asked.rs`, which authorization it is about in `about.rs`, what a message is made of in `draft.rs`, its numbers in `numbers.rs`.
 
+mod about;
 mod asked;
 mod draft;
 mod numbers;

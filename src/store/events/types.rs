@@ -66,7 +66,7 @@ event_types! {
     BalanceUpdated = "balance.updated", AccountsRead, "what is posted or held of an account changed: one for each account and record";
     BalanceLow = "balance.low", AccountsRead, "less is available than the account's threshold; once until there is enough again";
     AuthorizationRequested = "authorization.requested", AuthorizationsRead, "a payment waits for the customer's own decision: what came of it is told with `authorization.approved`, `authorization.partially_approved` or `authorization.declined`";
-    AuthenticationSucceeded = "authentication.succeeded", AuthorizationsRead, "beside what came of the payment: its request says that its cardholder was authenticated (3-D Secure)";
+    AuthenticationSucceeded = "authentication.succeeded", AuthorizationsRead, "beside what came of the payment: its request says that its cardholder was authenticated (3-D Secure), whatever its `cryptogram` is";
     AuthenticationFailed = "authentication.failed", AuthorizationsRead, "beside what came of the payment: its request says that its cardholder was not who they said (3-D Secure)";
     AuthorizationApproved = "authorization.approved", AuthorizationsRead, "a payment was approved, by us or by the network in our place";
     AuthorizationPartiallyApproved = "authorization.partially_approved", AuthorizationsRead, "a payment was approved for less than was asked";
