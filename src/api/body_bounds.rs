@@ -25,6 +25,9 @@ const NAMED: [(&str, About); 11] = [
     ("token_id", About::Token),
 ];
 
+/// Between these money is moved, and nothing is made.
+const MOVES: [&str; 2] = ["from_account_id", "to_account_id"];
+
 /// Refuses a body that names what the key does not see, or that would make something outside of its bounds.
 pub async fn check_body(
     state: &Arc<ApiState>,
@@ -49,7 +52,13 @@ pub async fn check_body(
             (Some(place), About::Program) => {
                 is_of_programs(state, bounds, place.program_id).await?
             }
-            (Some(place), About::Account) => draws_within(state, bounds, place, &links).await?,
+            (Some(mut place), About::Account) => {
+                if !MOVES.contains(&name) {
+                    // What is made there is not of the card that the account was opened for.
+                    place.links.clear();
+                }
+                draws_within(state, bounds, place, &links).await?
+            }
             (Some(place), _) => place.is_within(bounds),
         };
         if !fits {
@@ -67,14 +76,7 @@ pub async fn check_body(
             return Err(unseen(About::Account).with_param("wallet_account_ids"));
         }
     }
-    let is_bound = |(link_type, id): &(String, String)| {
-        let mut bound = bounds.links.iter();
-        bound.any(|link| *link.link_type == **link_type && *link.id == **id)
-    };
-    if !bounds.links.is_empty() && !links.iter().all(is_bound) {
-        let message = "this API key is bound to links, and this names others";
-        return Err(forbidden("key_is_bound", message).with_param("links"));
-    }
+    check_bound_links(bounds, &links)?;
     if let Some((link_type, id)) = fields.peek_pair("link", ("type", "id")) {
         let seen = link(state, bounds, &link_type, &id).await;
         seen.map_err(|error| error.with_param("link"))?;
@@ -93,10 +95,22 @@ pub async fn check_body(
 /// nothing of what there is.
 pub fn check_order(bounds: &Bounds, fields: &Fields) -> Result<(), ApiError> {
     let links = fields.peek_pairs("links", ("type", "id"));
-    match !bounds.links.is_empty() && links.is_empty() {
-        false => Ok(()),
-        true => {
-            let message = "this API key is bound to links: name the one that the card is of in `links`, as in [{\"type\": \"project\", \"id\": \"p1\"}]";
+    if !bounds.links.is_empty() && links.is_empty() {
+        let message = "this API key is bound to links: name the one that the card is of in `links`, as in [{\"type\": \"project\", \"id\": \"p1\"}]";
+        return Err(forbidden("key_is_bound", message).with_param("links"));
+    }
+    check_bound_links(bounds, &links)
+}
+
+fn check_bound_links(bounds: &Bounds, links: &[(String, String)]) -> Result<(), ApiError> {
+    let is_bound = |(link_type, id): &(String, String)| {
+        let mut bound = bounds.links.iter();
+        bound.any(|link| *link.link_type == **link_type && *link.id == **id)
+    };
+    match bounds.links.is_empty() || links.iter().all(is_bound) {
+        true => Ok(()),
+        false => {
+            let message = "this API key is bound to links, and this names others";
             Err(forbidden("key_is_bound", message).with_param("links"))
         }
     }

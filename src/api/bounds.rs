@@ -4,8 +4,8 @@
 use super::auth::forbidden;
 use super::error::ApiError;
 use super::{
-    ApiState, accounts, ask, authorizations, card_batches, cardholders, cards, fees, links, tokens,
-    top_ups, transactions, transfers,
+    ApiState, accounts, ask, authorizations, card_batches, card_links, cardholders, cards, fees,
+    links, tokens, top_ups, transactions, transfers,
 };
 use crate::engine::api_keys::{BoundLink, Bounds, Place};
 use crate::engine::card_batches::BatchProgress;
@@ -245,11 +245,21 @@ pub(super) async fn account(state: &ApiState, id: AccountId) -> Result<Whereabou
         line.push(id);
         above = accounts::find(state, id).await?.parent_id;
     }
+    // One that was opened for a card is where that card is.
+    let links = match card_links::owner(state, account.root, id).await? {
+        Some(card_id) => pairs(&cards::issued(state, card_id).await?.1),
+        None => Vec::new(),
+    };
     Ok(Whereabouts {
         program_id,
         accounts: line,
-        links: Vec::new(),
+        links,
     })
+}
+
+fn pairs(links: &[LinkKey]) -> Vec<(String, String)> {
+    let pair = |link: &LinkKey| (link.link_type.to_string(), link.id.to_string());
+    links.iter().map(pair).collect()
 }
 
 pub(super) async fn card(state: &ApiState, id: CardId) -> Result<Whereabouts, ApiError> {
@@ -259,11 +269,8 @@ pub(super) async fn card(state: &ApiState, id: CardId) -> Result<Whereabouts, Ap
         Reply::NotFound => return Err(cards::not_found()),
         reply => return Err(ask::unexpected(&reply)),
     };
-    let links = links.iter();
     Ok(Whereabouts {
-        links: links
-            .map(|link| (link.link_type.to_string(), link.id.to_string()))
-            .collect(),
+        links: pairs(&links),
         ..account(state, account_id).await?
     })
 }
@@ -293,7 +300,11 @@ async fn subject(
 ) -> Result<Whereabouts, ApiError> {
     match (subject, link) {
         (Subject::Card(id), _) => card(state, id).await,
-        (Subject::Account(id), _) => account(state, id).await,
+        // Of a linked object are exceptions of its cards and of itself.
+        (Subject::Account(id), _) => Ok(Whereabouts {
+            links: Vec::new(),
+            ..account(state, id).await?
+        }),
         (Subject::Link(_), Some(key)) => Ok(Whereabouts {
             program_id: key.program_id,
             accounts: Vec::new(),
@@ -328,13 +339,14 @@ async fn top_up(state: &Arc<ApiState>, id: TopUpId) -> Result<Whereabouts, ApiEr
 /// It is where its card is, if it is of one, and on the account that paid.
 async fn fee(state: &Arc<ApiState>, id: FeeId) -> Result<Whereabouts, ApiError> {
     let row = fees::find(state, id).await?;
+    let of_account = account(state, row.account_id).await?;
     let links = match row.card_id {
         Some(id) => card(state, id).await?.links,
         None => Vec::new(),
     };
     Ok(Whereabouts {
         links,
-        ..account(state, row.account_id).await?
+        ..of_account
     })
 }
 

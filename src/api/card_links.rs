@@ -98,6 +98,19 @@ pub async fn unseen(
     Ok(unseen)
 }
 
+/// The card that an account was opened for, if it was for one.
+pub async fn owner(
+    state: &ApiState,
+    root: AccountId,
+    id: AccountId,
+) -> Result<Option<CardId>, ApiError> {
+    let card_id = id.opened_for();
+    match ask::shard(state, root, ShardRequest::Card(card_id)).await? {
+        Reply::Card(card) if card.account_id == id => Ok(Some(card_id)),
+        _ => Ok(None),
+    }
+}
+
 /// The links of cards with accounts of their own, by those accounts.
 #[derive(Default)]
 pub struct LinksOfOwnAccounts(BTreeMap<AccountId, CardLinks>);
@@ -111,12 +124,8 @@ pub async fn of_own_accounts(
     let mut links = LinksOfOwnAccounts::default();
     for id in ids {
         let root = state.switchboard.directory.root_of(id);
-        let card_id = id.opened_for();
-        match ask::shard(state, root, ShardRequest::Card(card_id)).await? {
-            Reply::Card(card) if card.account_id == id => {
-                links.0.insert(id, of_card(state, card_id).await?);
-            }
-            _ => {}
+        if let Some(card_id) = owner(state, root, id).await? {
+            links.0.insert(id, of_card(state, card_id).await?);
         }
     }
     links.seen_by(state, bounds).await

@@ -57,7 +57,13 @@ pub async fn find(state: &Arc<ApiState>, id: FeeId) -> Result<FeeRow, ApiError> 
     let tail = FeeTail::new(id, stored.value.take());
     let tail = as_of_now::tail(state, &stored, tail, FeeTail::fold).await?;
     match tail.row() {
-        Some(row) => Ok(row),
+        Some(mut row) => {
+            if row.card_id.is_none() {
+                let root = state.switchboard.directory.root_of(row.account_id);
+                row.card_id = card_links::owner(state, root, row.account_id).await?;
+            }
+            Ok(row)
+        }
         None if stored.is_away => Err(as_of_now::too_old("fee")),
         None => Err(not_found()),
     }

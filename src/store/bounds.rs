@@ -27,7 +27,8 @@ impl Of {
     pub const ACCOUNTS: Of = Of {
         program: Some("accounts.program_id"),
         account: Some("accounts.id"),
-        card: None,
+        // That it was opened for.
+        card: Some("accounts.card_id"),
     };
     /// They are of a program, and on no account.
     pub const CARDHOLDERS: Of = Of {
@@ -245,7 +246,11 @@ fn by_card(bounds: &Bounds, card: &str) -> Filter {
 }
 
 /// Money of accounts: it is where its account is, or one of its accounts.
-pub(super) fn of_accounts_money(bounds: Option<&Bounds>, columns: &[&'static str]) -> Vec<Filter> {
+pub(super) fn of_accounts_money(
+    bounds: Option<&Bounds>,
+    table: &str,
+    columns: &[&'static str],
+) -> Vec<Filter> {
     let Some(bounds) = bounds else {
         return Vec::new();
     };
@@ -253,20 +258,29 @@ pub(super) fn of_accounts_money(bounds: Option<&Bounds>, columns: &[&'static str
     for (place, column) in columns.iter().enumerate() {
         any.push(if place > 0 { " OR " } else { "" });
         any.push(&format!(
-            "EXISTS (SELECT 1 FROM accounts WHERE accounts.id = {column} AND "
+            "EXISTS (SELECT 1 FROM accounts WHERE accounts.id = {table}.{column} AND "
         ));
         any.append(&within(bounds, &Of::ACCOUNTS));
         any.push(")");
     }
     any.push(")");
-    match columns {
-        [column] if !bounds.account_ids.is_empty() => {
-            let column = column.split_once('.').map_or(*column, |(_, column)| column);
-            let filter = Filter::by_keys(any, column, Keys::Asked(tree(bounds)));
-            vec![filter.also_tells_apart().of_bounds()]
-        }
-        _ => vec![Filter::apart(any).of_bounds()],
-    }
+    // The keys are of one kind of bounds only, links first: the others are held against each row.
+    let keys = if !bounds.links.is_empty() {
+        let mut keys = Sql::of(
+            "SELECT accounts.id FROM card_links JOIN accounts ON accounts.card_id = card_links.card_id \
+             WHERE ",
+        );
+        keys.append(&any_link(&bounds.links));
+        keys
+    } else if !bounds.account_ids.is_empty() {
+        tree(bounds)
+    } else {
+        let mut keys = Sql::of("SELECT accounts.id FROM accounts WHERE ");
+        keys.append(&within(bounds, &Of::ACCOUNTS));
+        keys
+    };
+    let filter = Filter::by_keys_of_any(any, columns, Keys::Asked(keys));
+    vec![filter.also_tells_apart().of_bounds()]
 }
 
 fn of_programs(bounds: &Bounds) -> Option<Filter> {

@@ -8,13 +8,15 @@ use super::rows::{LedgerAccountName, LedgerEntryRow, Sequence};
 use crate::engine::ids::{AccountId, CardId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names it in the entries of a batch. A card is there from its own record on, however the records are cut into batches.
+/// Names it in the entries and fees of a batch. A card is there from its own record on, however the records are cut into batches.
 pub(super) async fn name_cards(store: &Store, batch: &mut Batch) -> Result<(), StoreError> {
-    let owners: BTreeSet<CardId> = batch
-        .ledger_entries
-        .iter()
-        .filter(|row| names_no_card(row))
-        .map(|row| row.account_id.opened_for())
+    let entries = batch.ledger_entries.iter();
+    let entries = entries.filter(|row| names_no_card(row));
+    let fees = batch.fees.iter().filter(|row| row.card_id.is_none());
+    let accounts = entries.map(|row| row.account_id);
+    let owners: BTreeSet<CardId> = accounts
+        .chain(fees.map(|row| row.account_id))
+        .map(AccountId::opened_for)
         .collect();
     if owners.is_empty() {
         return Ok(());
@@ -31,12 +33,18 @@ pub(super) async fn name_cards(store: &Store, batch: &mut Batch) -> Result<(), S
             opened.insert(account_id, 0);
         }
     }
+    let owner = |account_id: AccountId, at: Sequence| {
+        let since = opened.get(&account_id);
+        since
+            .filter(|since| **since < at)
+            .map(|_| account_id.opened_for())
+    };
     let entries = batch.ledger_entries.iter_mut();
     for row in entries.filter(|row| names_no_card(row)) {
-        let since = opened.get(&row.account_id);
-        if since.is_some_and(|since| *since < row.sequence) {
-            row.card_id = Some(row.account_id.opened_for());
-        }
+        row.card_id = owner(row.account_id, row.sequence);
+    }
+    for row in batch.fees.iter_mut().filter(|row| row.card_id.is_none()) {
+        row.card_id = owner(row.account_id, row.sequence);
     }
     Ok(())
 }

@@ -96,8 +96,7 @@ impl TransferFilter {
             until: self.amount_until,
         });
         of.created(self.created_from, self.created_until);
-        let sides = ["transfers.from_account_id", "transfers.to_account_id"];
-        let bounds = bounds::of_accounts_money(self.bounds.as_ref(), &sides);
+        let bounds = bounds::of_accounts_money(self.bounds.as_ref(), TransferRow::TABLE, SIDES);
         of.filters.extend(bounds);
         of.filters
     }
@@ -121,8 +120,7 @@ impl TopUpFilter {
             until: self.amount_until,
         });
         of.created(self.created_from, self.created_until);
-        let account = ["top_ups.account_id"];
-        let bounds = bounds::of_accounts_money(self.bounds.as_ref(), &account);
+        let bounds = bounds::of_accounts_money(self.bounds.as_ref(), TopUpRow::TABLE, ACCOUNT);
         of.filters.extend(bounds);
         of.filters
     }

@@ -35,7 +35,7 @@ fn seen(about: About) -> &'static str {
         | About::Cardholder
         | About::DecisionEndpoint => "where it is bound by program",
         About::Account | About::TopUp => {
-            "its accounts and those below; not where it is bound by link"
+            "its accounts and those below; where it is bound by link, those that were opened for cards of its links"
         }
         About::Card
         | About::Authorization

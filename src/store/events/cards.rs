@@ -50,13 +50,15 @@ impl EventContext {
         self.cards.insert(row.id, row);
     }
 
-    /// The card that an account was opened for (`funding: own`): the one that has now taken the place of the first.
-    pub(super) fn card_of_own_account(&self, id: AccountId) -> Option<CardId> {
+    /// The card that an account was opened for (`funding: own`).
+    pub(super) fn first_card_of_own_account(&self, id: AccountId) -> Option<CardId> {
         let first = self.cards.get(&id.opened_for())?;
-        if first.account_id != id {
-            return None;
-        }
-        let mut last = first.id;
+        (first.account_id == id).then_some(first.id)
+    }
+
+    /// The one that has now taken its place.
+    pub(super) fn card_of_own_account(&self, id: AccountId) -> Option<CardId> {
+        let mut last = self.first_card_of_own_account(id)?;
         while let Some(next) = self.replaced_by.get(&last) {
             // Later cards have greater ids: it comes to an end.
             if *next <= last {

@@ -347,15 +347,19 @@ fn of_replaced(context: &EventContext, replace: &ReplaceCard, to: CardStatus) ->
 /// Whatever a record charges, after what it was charged for.
 fn of_fees(context: &EventContext, sequence: Sequence, record: &Record) -> Vec<Draft> {
     let rows = from_fees::fee_rows(sequence, record).into_iter();
-    let links = |row: &FeeRow| row.card_id.map(|id| context.links_json(id));
-    let links = |row: &FeeRow| links(row).unwrap_or_default();
-    let draft = |row: FeeRow| Draft {
-        event_type: EventType::FeeCharged,
-        subject: match row.card_id {
+    let draft = |mut row: FeeRow| {
+        let subject = match row.card_id {
             Some(id) => Subject::Payment(id, Some(row.account_id)),
             None => Subject::Account(row.account_id),
-        },
-        content: vec![("fee", row_json::fee(&row, links(&row)))],
+        };
+        let owner = || context.first_card_of_own_account(row.account_id);
+        row.card_id = row.card_id.or_else(owner);
+        let links = row.card_id.map(|id| context.links_json(id));
+        Draft {
+            event_type: EventType::FeeCharged,
+            subject,
+            content: vec![("fee", row_json::fee(&row, links.unwrap_or_default()))],
+        }
     };
     rows.map(draft).collect()
 }

@@ -18,6 +18,7 @@ CREATE INDEX accounts_by_currency ON accounts (currency, sequence);
 
 UPDATE ledger_entries SET card_id = (SELECT accounts.card_id FROM accounts WHERE accounts.id = ledger_entries.account_id)
     WHERE card_id IS NULL AND ledger_account = 'customer';
+UPDATE fees SET card_id = (SELECT accounts.card_id FROM accounts WHERE accounts.id = fees.account_id) WHERE card_id IS NULL;
 
 CREATE INDEX authorizations_by_rule ON authorizations (rule_id, sequence) WHERE rule_id IS NOT NULL;
 
