@@ -3,12 +3,11 @@
 
 use super::auth::{self, Caller};
 use super::body::WriteRequest;
-use super::bounds;
 use super::error::{ApiError, json_response};
 use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
-use super::{ApiState, Gate, ask, links};
+use super::{ApiState, Gate, ask, links, narrower};
 use crate::engine::api_keys::{ApiKey, BoundLink, Bounds, KeyOrigin, Scope, Scopes};
 use crate::engine::ids::{AccountId, ApiKeyId, ProgramId};
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
@@ -244,7 +243,7 @@ async fn check_within(
         check_reach(own, key)?;
     }
     match caller.bounds() {
-        Some(own) if !bounds::are_within(state, own, &key.bounds).await? => {
+        Some(own) if !narrower::are_within(state, own, &key.bounds).await? => {
             let message = "a key that is bound can only make keys that are bound as much";
             let error = auth::forbidden("bounds_beyond_caller", message);
             Err(match unnamed(own, &key.bounds) {

@@ -26,6 +26,7 @@ pub async fn many(
     let state = gate.state()?;
     let (created_from, created_until) = filters::created(&mut query)?;
     let (link_type, link_id) = list::link(&mut query)?;
+    filters::check_scopes_of_told(&caller, &query)?;
     let amounts = filters::amounts(&mut query)?;
     let filter = DeliveryFilter {
         endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,

@@ -181,6 +181,7 @@ const CONFLICTS: &[Code] = &[
     ("account_not_empty", "An account is closed once nothing is posted or held; move the money away first, and before that take an `auto_top_up` rule away (`{}`), which would bring it back."),
     ("account_not_found", "The account that is to get the money is not there; correct `to_account_id`."),
     ("account_not_root", "The account has a parent, and a master account has none; name the one at the top."),
+    ("account_of_card", "The account was opened for a card (`funding: own`), which alone draws on it: name the account above it."),
     ("account_of_other_tree", "The accounts of a card are all of one tree; name accounts of that tree."),
     ("account_status_forbids", "The account is closed, and takes no change any more."),
     ("account_tree_too_deep", "The tree would have more than five levels; open it further up."),

@@ -85,6 +85,7 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<EventFilter, ApiError> 
     if types.is_empty() && wanted != "*" {
         caller.require(first)?;
     }
+    filters::check_scopes_of_told(caller, query)?;
     let (link_type, link_id) = list::link(query)?;
     Ok(EventFilter {
         // All types are no condition; none are one that nothing meets.

@@ -1,11 +1,13 @@
 //! The filters that several lists take from their query. Which list has which is with its resource; how they are looked for
 //! is in `store::filters`.
 
+use super::auth::Caller;
 use super::error::{ApiError, shown};
 use super::fields::Fields;
 use crate::engine::facts::Country;
 use crate::engine::money::BALANCE_MAX_MINOR;
 use crate::engine::reason::DeclineReason;
+use crate::engine::scopes::Scope;
 use crate::engine::state::AccountStatus;
 use crate::engine::time::Timestamp;
 use crate::engine::trace::Step;
@@ -172,6 +174,36 @@ fn country(query: &mut Fields, name: &str) -> Result<Option<Country>, ApiError> 
         );
         ApiError::invalid("country_unknown", name, message)
     })
+}
+
+/// A filter takes the scope of whatever tells what it would find out.
+pub fn check_scopes(
+    caller: &Caller,
+    query: &Fields,
+    needs: &[(&str, Scope)],
+) -> Result<(), ApiError> {
+    let mut needs = needs.iter();
+    needs.try_for_each(|(name, scope)| match query.has(name) {
+        true => caller.require(*scope),
+        false => Ok(()),
+    })
+}
+
+/// Of what is told of payments and cards: by whom, where and how much.
+pub fn check_scopes_of_told(caller: &Caller, query: &Fields) -> Result<(), ApiError> {
+    let needs = [
+        ("cardholder_id", Scope::CardsRead),
+        ("merchant_id", Scope::AuthorizationsRead),
+        ("currency", Scope::AuthorizationsRead),
+        ("amount_from", Scope::AuthorizationsRead),
+        ("amount_until", Scope::AuthorizationsRead),
+    ];
+    check_scopes(caller, query, &needs)?;
+    // An alert tells it.
+    match query.has("reason") && !caller.scopes().has(Scope::AlertsDeclines) {
+        true => caller.require(Scope::AuthorizationsRead),
+        false => Ok(()),
+    }
 }
 
 /// Why a payment was declined.

@@ -4,7 +4,7 @@
 use super::cards::{self, FullCard};
 use super::error::ApiError;
 use super::links::{self, LinkPair};
-use super::{ApiState, accounts, ask, cardholders, fees, programs, reveal};
+use super::{ApiState, accounts, ask, card_links, cardholders, fees, programs, reveal};
 use crate::engine::card_batches::CardOrder;
 use crate::engine::command::{
     AccountStatusChange, Action, ChangeAccountStatus, OpenAccount, OpenCard,
@@ -68,6 +68,7 @@ async fn issue_once(state: &ApiState, wanted: &Wanted) -> Result<FullCard, ApiEr
         let error = ApiError::conflict("account_closed", "the account is closed");
         return Err(error.with_param("account_id"));
     }
+    check_is_shared(state, &named, "account_id").await?;
     check_wallet(state, wanted, &named).await?;
     let program = programs::find(state, named.program_id).await?;
     let bin = bin_of_order(&wanted.order, &program)?;
@@ -148,12 +149,24 @@ async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Res
             let message = format!("{path} is not in the account tree of account_id");
             return Err(ApiError::conflict("account_of_other_tree", message).with_param(path));
         }
+        check_is_shared(state, &account, &path).await?;
         if account.status == AccountStatus::Closed {
             let message = format!("{path} is closed");
             return Err(ApiError::conflict("account_closed", message).with_param(path));
         }
     }
     Ok(())
+}
+
+/// What was opened for a card is that card's alone: what moves on it is told to whoever sees the card.
+async fn check_is_shared(state: &ApiState, account: &Account, param: &str) -> Result<(), ApiError> {
+    match card_links::owner(state, account.root, account.id).await? {
+        None => Ok(()),
+        Some(_) => {
+            let message = "the account was opened for a card, which alone draws on it: name the account above it";
+            Err(ApiError::conflict("account_of_card", message).with_param(param))
+        }
+    }
 }
 
 /// What it is linked to takes a card of this tree. The registry sees to it; this is so that no sub-account is left

@@ -10,6 +10,7 @@ use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, CardholderId, FeeId, ProgramId, TopUpId, TransactionId,
     TransferId,
 };
+use crate::engine::scopes::Scope;
 use crate::store::query_ledger::{EntryCursor, LedgerFilter};
 use crate::store::rows::LedgerEntryRow;
 use axum::extract::{Path, State};
@@ -43,7 +44,12 @@ pub async fn of_account(
     list_of(&state, &caller, Some(account.id), query).await
 }
 
-fn filter(query: &mut Fields) -> Result<LedgerFilter, ApiError> {
+fn filter(caller: &Caller, query: &mut Fields) -> Result<LedgerFilter, ApiError> {
+    let needs = [
+        ("cardholder_id", Scope::CardsRead),
+        ("merchant_id", Scope::TransactionsRead),
+    ];
+    filters::check_scopes(caller, query, &needs)?;
     let (link_type, link_id) = list::link(query)?;
     let (created_from, created_until) = filters::created(query)?;
     let (amount_from, amount_until) = filters::amount_span(query)?;
@@ -77,7 +83,7 @@ async fn list_of(
     let filter = LedgerFilter {
         account_id,
         bounds: caller.bounds().cloned(),
-        ..filter(&mut query)?
+        ..filter(caller, &mut query)?
     };
     let after = match query.text("starting_after", 40)? {
         None => None,

@@ -54,6 +54,7 @@ mod links;
 mod list;
 mod merchants_json;
 mod metrics;
+mod narrower;
 mod network_metrics;
 pub mod openapi;
 mod places;

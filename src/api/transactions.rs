@@ -10,6 +10,7 @@ use crate::engine::ids::{
 };
 use crate::engine::money::Currency;
 use crate::engine::record::Record;
+use crate::engine::scopes::Scope;
 use crate::store::from_posting::{self, Purchase};
 use crate::store::query_payments::TransactionFilter;
 use crate::store::row_json;
@@ -97,6 +98,11 @@ pub async fn many(
     let amounts = filters::amounts(&mut query)?;
     let merchants = filters::merchants(&mut query)?;
     let (stan, rrn) = filters::references(&mut query)?;
+    let needs = [
+        ("token_id", Scope::CardsRead),
+        ("approval_code", Scope::AuthorizationsRead),
+    ];
+    filters::check_scopes(&caller, &query, &needs)?;
     let filter = TransactionFilter {
         card_id: query.id("card_id", CardId::PREFIX)?,
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,

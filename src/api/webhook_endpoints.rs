@@ -3,13 +3,12 @@
 use super::api_keys::{links_json, take_bounds};
 use super::auth::{self, Caller};
 use super::body::WriteRequest;
-use super::bounds;
 use super::error::{ApiError, json_response, shown};
 use super::fields::{self, Fields};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery};
 use super::webhook_moves::called;
-use super::{ApiState, Gate, ask};
+use super::{ApiState, Gate, ask, narrower};
 use crate::engine::api_keys::{Bounds, Scope};
 use crate::engine::ids::WebhookEndpointId;
 use crate::engine::registry::{RegistryAction, RegistryRefusal};
@@ -381,7 +380,7 @@ async fn check(
         needs(caller, (*scope, name), "")?;
     }
     if let Some(own) = caller.bounds()
-        && !bounds::are_within(state, own, &told_within(own, &endpoint.filter)).await?
+        && !narrower::are_within(state, own, &told_within(own, &endpoint.filter)).await?
     {
         let message = "the endpoint names what this API key is not bound to";
         return Err(auth::forbidden("bounds_beyond_caller", message));

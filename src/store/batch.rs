@@ -58,6 +58,8 @@ pub(super) struct Batch {
     pub merchant_names: Vec<MerchantNameRow>,
     /// To rows of this batch and of earlier ones, in order; made when all new rows are there.
     pub row_changes: Vec<RowChange>,
+    /// Accounts of earlier batches that a card of this one was opened for.
+    pub owned_late: Vec<AccountId>,
     /// To authorizations of earlier batches.
     pub changes: BTreeMap<AuthorizationId, Change>,
     pub moves: BTreeMap<AccountId, Move>,

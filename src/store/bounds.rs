@@ -115,28 +115,54 @@ fn with_objects_of_links(keys: &mut Sql, links: &[(&str, Option<&str>)]) {
 
 /// Events of cards that have such a link, of the accounts that are theirs alone, and of the link itself. They are found by the
 /// place, which is the card, also of its account, and else the object.
-pub(super) fn of_linked_events(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
+pub(super) fn of_linked_events(
+    link_type: Option<&str>,
+    id: Option<&str>,
+    sees_all: bool,
+) -> Option<Filter> {
     let names = [(link_type?, id)];
-    let linked = is_linked("events.object_id", link_type, id);
-    let clause = Sql::either(&linked, &event_of_no_own_card(&names));
-    Some(by_objects_of_link(clause, EVENT_PLACE, &names))
+    // Of a shared account (`balance.updated`) who is bound may not know whose card it was that moved it.
+    let card = match sees_all {
+        true => "events.place_id",
+        false => "events.object_id",
+    };
+    let clause = Sql::either(
+        &is_linked(card, link_type, id),
+        &event_of_no_own_card(&names),
+    );
+    Some(by_objects_of_link(clause, &[EVENT_PLACE], &names))
 }
 
 /// Calls with those events.
-pub(super) fn of_linked_deliveries(link_type: Option<&str>, id: Option<&str>) -> Option<Filter> {
+pub(super) fn of_linked_deliveries(
+    link_type: Option<&str>,
+    id: Option<&str>,
+    sees_all: bool,
+) -> Option<Filter> {
     let names = [(link_type?, id)];
-    let linked = is_linked("deliveries.place_id", link_type, id);
+    let mut linked = is_linked("deliveries.place_id", link_type, id);
+    if sees_all {
+        linked = Sql::either(&linked, &is_linked("deliveries.card_id", link_type, id));
+    }
     let mut of_link =
         Sql::of("EXISTS (SELECT 1 FROM events WHERE events.object_id = deliveries.object_id AND ");
     of_link.append(&event_of_link(&names));
     of_link.push(")");
     let clause = Sql::either(&linked, &of_link);
-    Some(by_objects_of_link(clause, EVENT_PLACE, &names))
+    let columns: &[&str] = match sees_all {
+        true => &[EVENT_PLACE, "card_id"],
+        false => &[EVENT_PLACE],
+    };
+    Some(by_objects_of_link(clause, columns, &names))
 }
 
 const EVENT_PLACE: &str = "place_id";
 
-fn by_objects_of_link(clause: Sql, column: &'static str, names: &[(&str, Option<&str>)]) -> Filter {
+fn by_objects_of_link(
+    clause: Sql,
+    columns: &[&'static str],
+    names: &[(&str, Option<&str>)],
+) -> Filter {
     let mut keys = Sql::of("SELECT card_id FROM card_links WHERE ");
     for (place, (link_type, id)) in names.iter().enumerate() {
         keys.push(if place > 0 { " OR " } else { "" });
@@ -147,7 +173,7 @@ fn by_objects_of_link(clause: Sql, column: &'static str, names: &[(&str, Option<
         }
     }
     with_objects_of_links(&mut keys, names);
-    Filter::by_keys(clause, column, Keys::Asked(keys)).also_tells_apart()
+    Filter::by_keys_of_any(clause, columns, Keys::Asked(keys)).also_tells_apart()
 }
 
 /// The rows of a table that has these columns itself.
@@ -243,6 +269,11 @@ fn by_card(bounds: &Bounds, card: &str) -> Filter {
     clause.push(")");
     let keys = Keys::Asked(cards_within(bounds));
     Filter::by_keys(clause, "card_id", keys)
+}
+
+/// An account is within bounds.
+pub(super) fn accounts_within(bounds: &Bounds) -> Sql {
+    within(bounds, &Of::ACCOUNTS)
 }
 
 /// Money of accounts: it is where its account is, or one of its accounts.

@@ -159,6 +159,9 @@ pub(super) trait Writer: Send + Sized {
         table: &'static str,
         before: Timestamp,
     ) -> Result<u64, sqlx::Error>;
+    /// One statement, whatever it finds. For what happens seldom.
+    async fn change(&mut self, statement: &str, values: &[Value]) -> Result<u64, sqlx::Error>;
+
     /// The number of rows found, 1 or 0. For what happens seldom: each is a statement of its own.
     async fn change_row(&mut self, change: &RowChange) -> Result<u64, sqlx::Error>;
 

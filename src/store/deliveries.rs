@@ -123,8 +123,11 @@ impl DeliveryFilter {
             },
         });
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
-        of.filters
-            .extend(bounds::of_linked_deliveries(link_type, id));
+        of.filters.extend(bounds::of_linked_deliveries(
+            link_type,
+            id,
+            self.endpoint_ids.is_none(),
+        ));
         let times = times::between("created_at_ms", self.created_from, self.created_until);
         if !times.is_empty() {
             of.filters.push(Filter::sorted(Sql::all(&times)));

@@ -27,12 +27,17 @@ pub(super) use filters;
 pub(super) struct Gathered {
     pub table: &'static str,
     pub filters: Vec<Filter>,
+    /// Which accounts the caller sees; all, where there is nothing.
+    pub seen_accounts: Option<Sql>,
 }
 
 impl Gathered {
     pub fn of(table: &'static str) -> Gathered {
-        let filters = Vec::new();
-        Gathered { table, filters }
+        Gathered {
+            table,
+            filters: Vec::new(),
+            seen_accounts: None,
+        }
     }
 
     /// A column with an index that goes on with the key of the list.

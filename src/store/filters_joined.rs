@@ -1,7 +1,7 @@
 //! Filters by what a row of another table says of the row that is listed: the card that it names, its account, its payment.
 
 use super::database::Value;
-use super::filters::{AmountFilter, Gathered, chain_of, is_linked};
+use super::filters::{AmountFilter, Gathered, begins, chain_of, is_linked};
 use super::seek::{Filter, Keys};
 use super::sql::Sql;
 use crate::engine::ids::{CardId, ExceptionId, TransactionId};
@@ -39,9 +39,17 @@ impl Gathered {
         };
         let mut keys = Sql::of("SELECT authorizations.id FROM authorizations WHERE ");
         keys.append(&fits);
-        if let Some(buckets) = asked.amount.buckets() {
+        // Those have an index.
+        let in_buckets = match (asked.amount.buckets(), asked.amount.currency) {
+            (Some(buckets), _) => Some(Sql::one_of("amount_bucket", &buckets)),
+            (None, Some(currency)) => {
+                Some(begins("amount_bucket", &format!("{} ", currency.alpha())))
+            }
+            (None, None) => None,
+        };
+        if let Some(in_buckets) = in_buckets {
             keys.push(" AND ");
-            keys.append(&Sql::one_of("amount_bucket", &buckets));
+            keys.append(&in_buckets);
         }
         let column = "authorization_id";
         self.exists(("authorizations", &[column]), &fits, keys);
@@ -56,7 +64,9 @@ impl Gathered {
     ) {
         if let Some(id) = id {
             let fits = Sql::equal(&format!("accounts.{of}"), id);
-            self.of_accounts(columns, &fits);
+            let mut keys = Sql::of("SELECT accounts.id FROM accounts WHERE ");
+            keys.append(&fits);
+            self.of_accounts(columns, &fits, keys);
         }
     }
 
@@ -66,7 +76,9 @@ impl Gathered {
             let mut fits = Sql::of("accounts.card_id IN (");
             fits.append(&chain_of(id));
             fits.push(")");
-            self.of_accounts(columns, &fits);
+            let mut keys = Sql::of("SELECT accounts.id FROM accounts WHERE ");
+            keys.append(&fits);
+            self.of_accounts(columns, &fits, keys);
         }
     }
 
@@ -89,13 +101,19 @@ impl Gathered {
             keys.append(&Sql::equal("card_links.link_id", id));
         }
         let fits = is_linked("accounts.card_id", Some(link_type), id);
-        self.exists(("accounts", columns), &fits, keys);
+        self.of_accounts(columns, &fits, keys);
     }
 
-    fn of_accounts(&mut self, columns: &'static [&'static str], fits: &Sql) {
-        let mut keys = Sql::of("SELECT accounts.id FROM accounts WHERE ");
-        keys.append(fits);
-        self.exists(("accounts", columns), fits, keys);
+    /// Of several accounts one that the caller sees: what the others are is no business of theirs.
+    fn of_accounts(&mut self, columns: &'static [&'static str], fits: &Sql, mut keys: Sql) {
+        let mut fits = fits.clone();
+        if let Some(seen) = &self.seen_accounts {
+            for sql in [&mut fits, &mut keys] {
+                sql.push(" AND ");
+                sql.append(seen);
+            }
+        }
+        self.exists(("accounts", columns), &fits, keys);
     }
 
     /// The row of another table that a column names has this, in a column with an index.

@@ -401,10 +401,14 @@ impl Writer for PgWriter {
         Ok(query.execute(self.connection()).await?.rows_affected())
     }
 
+    async fn change(&mut self, statement: &str, values: &[Value]) -> Result<u64, sqlx::Error> {
+        let query = bind(statement.to_owned(), values);
+        Ok(query.execute(self.connection()).await?.rows_affected())
+    }
+
     async fn change_row(&mut self, change: &RowChange) -> Result<u64, sqlx::Error> {
         let (sql, values) = change.statement();
-        let query = bind(sql, &values);
-        Ok(query.execute(self.connection()).await?.rows_affected())
+        self.change(&sql, &values).await
     }
 
     async fn remove_older(

@@ -343,6 +343,12 @@ impl Projector {
             let found = found.map_err(sql)? as usize;
             self.all_found("cards", batch.card_expiries.len(), found, last)?;
         }
+        for account_id in &batch.owned_late {
+            for (statement, values) in own_accounts::late_names(*account_id) {
+                let named = writer.change(statement, &values).await;
+                named.map_err(sql)?;
+            }
+        }
         for change in &batch.row_changes {
             let found = writer.change_row(change).await.map_err(sql)?;
             self.all_found(change.table, 1, found as usize, last)?;

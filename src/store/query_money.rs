@@ -76,6 +76,7 @@ const SIDES: &[&str] = &["from_account_id", "to_account_id"];
 impl TransferFilter {
     fn gathered(&self) -> Vec<Filter> {
         let mut of = Gathered::of(TransferRow::TABLE);
+        of.seen_accounts = self.bounds.as_ref().map(bounds::accounts_within);
         of.equal("from_account_id", self.from_account_id);
         of.equal("to_account_id", self.to_account_id);
         if let Some(id) = self.account_id {

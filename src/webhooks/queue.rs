@@ -43,6 +43,8 @@ pub struct Queue {
     /// Of those in flight, the ones that were begun before the endpoint counted as down: they say no more of it.
     begun_before_down: usize,
     failing_since: Option<Timestamp>,
+    /// A call has ended since it was loaded, which says more than what was known before.
+    has_called: bool,
     paused_until: Timestamp,
     /// Of two calls one is for what waits and is due, and one for what is new: events that are told again and again
     /// hold up no new ones, and of an endpoint that is down what is refused for its own sake stands for nothing else.
@@ -129,6 +131,7 @@ impl Queue {
             failed_in_row: 0,
             begun_before_down: 0,
             failing_since: progress.failing_since,
+            has_called: false,
             paused_until: Timestamp::default(),
             tries_new: false,
             noted: progress.clone(),
@@ -220,7 +223,7 @@ impl Queue {
 
     /// The next call to make now, counted as under way.
     pub fn next(&mut self, now: Timestamp) -> Option<Call> {
-        if self.may_call_at() > now || self.in_flight >= self.calls_max() {
+        if self.paused_until > now || self.in_flight >= self.calls_max() {
             return None;
         }
         let event_id = match self.in_order {
@@ -253,10 +256,6 @@ impl Queue {
 
     pub fn is_down(&self) -> bool {
         self.failed_in_row >= DOWN_AFTER
-    }
-
-    fn may_call_at(&self) -> Timestamp {
-        self.paused_until
     }
 
     /// What waits takes no more new ones in.
@@ -376,7 +375,7 @@ impl Queue {
     /// Notes how a call ended.
     pub fn ended(&mut self, call: Call, outcome: Outcome, now: Timestamp) -> Then {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.is_changed = true;
+        (self.is_changed, self.has_called) = (true, true);
         let retry_after = match outcome {
             Outcome::Taken => {
                 (self.failed_in_row, self.failing_since) = (0, None);
@@ -484,7 +483,7 @@ impl Queue {
             true => self.first_of_cards().map(|(_, at)| at).min()?,
             false => self.first_of_any()?,
         };
-        Some(first.max(self.may_call_at()))
+        Some(first.max(self.paused_until))
     }
 
     fn first_of_any(&self) -> Option<Timestamp> {

@@ -385,7 +385,7 @@ fn a_good_ping_ends_the_pause_and_tells_what_waits_at_once() {
         let now = START.plus_ms(1);
         assert_eq!(queue.next(now), None, "in order: {in_order}");
         queue.is_back(now);
-        assert!(queue.is_changed && !queue.is_failing() && !queue.is_down());
+        assert!(queue.is_changed && queue.is_failing() && !queue.is_down());
         // All of them, old and new, as many at once as ever.
         let mut told = BTreeSet::new();
         while told.len() < 40 {
@@ -397,6 +397,51 @@ fn a_good_ping_ends_the_pause_and_tells_what_waits_at_once() {
             }
         }
         assert_eq!(queue.waiting(), 0);
+        assert!(!queue.is_failing());
+    }
+}
+
+#[test]
+fn pings_use_up_no_more_than_half_of_the_tries() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1]);
+    let mut now = START;
+    let mut tries = 0;
+    for _ in 0..40 {
+        while let Some(call) = queue.next(now) {
+            tries += 1;
+            assert_ne!(queue.ended(call, failed(), now), Then::GivenUp);
+        }
+        now = now.plus_ms(700);
+        queue.is_back(now);
+    }
+    assert_eq!(tries, 5);
+    assert!(queue.is_failing(), "it is given up after days all the same");
+}
+
+#[test]
+fn a_good_ping_ends_a_pause_that_outlived_a_change_of_the_endpoint() {
+    let mut queue = queue(false);
+    take(&mut queue, 1, &[1]);
+    let call = queue.next(START).unwrap();
+    let retry_after = Some(Duration::from_secs(3_600));
+    queue.ended(call, Outcome::Failed { retry_after }, START);
+    let mut progress = queue.progress();
+    progress.failing_since = None;
+    let now = START.plus_ms(1_000);
+    for is_paused in [true, false] {
+        let mut anew = Queue::restore(&progress, EventId::default(), false);
+        if is_paused {
+            anew.pause_until(queue.paused_until());
+        }
+        assert_eq!(anew.next(now), None);
+        anew.is_back(now);
+        let again = anew.next(now).unwrap();
+        assert_eq!(
+            (again.event_id, again.attempt),
+            (call.event_id, 2),
+            "paused: {is_paused}"
+        );
     }
 }
 

@@ -584,6 +584,153 @@ fn money_of_a_cards_own_account_tells_the_cards_links_to_who_sees_the_account() 
     let rows = world.list(&bound, "/v1/transfers");
     let links: Vec<&Value> = rows.iter().map(|row| &row["links"]).collect();
     assert_eq!(links, [&json!([]), &of_u1]);
+    // Nor is it found by that card, its links or its program: it could be guessed.
+    let of_foreign = client.get(&format!("/v1/accounts/{foreign}")).ok();
+    let card = of_foreign["card_id"].as_str().unwrap();
+    for (query, expected) in [
+        ("link_type=user&link_id=u2".to_owned(), 0),
+        ("link_type=user".to_owned(), 1),
+        (format!("card_id={card}"), 0),
+        (format!("card_chain_id={card}"), 0),
+        (
+            format!("program_id={}", program["program_id"].as_str().unwrap()),
+            2,
+        ),
+    ] {
+        let rows = world.list(&bound, &format!("/v1/transfers?{query}"));
+        assert_eq!(rows.len(), expected, "{query}: {rows:?}");
+    }
+}
+
+/// The account of its own, what moved on it, and what it was charged: to the last cent, by what its card is linked to.
+#[test]
+fn a_key_bound_by_link_sees_the_own_accounts_of_its_cards_and_their_money() {
+    let world = World::start();
+    let client = world.client();
+    let own = |user: &str| {
+        let card = client.post(
+            "/v1/cards",
+            json!({"account_id": world.account, "funding": "own", "links": [{"type": "user", "id": user}]}),
+        );
+        (
+            card.created(),
+            card.json()["account_id"].as_str().unwrap().to_owned(),
+        )
+    };
+    let ((card, first), (_, second), (_, foreign)) = (own("u1"), own("u1"), own("u2"));
+    let scopes = [
+        "accounts:read",
+        "fees:read",
+        "funds:topup",
+        "funds:transfer",
+        "limits:write",
+        "cards:issue",
+        "accounts:write",
+    ];
+    let bound = json!({"name": "b", "scopes": scopes, "links": [{"type": "user", "id": "u1"}]});
+    let bound = with_key(&client, bound);
+    let top_up = json!({"amount": 500, "currency": "USD", "method": "internal"});
+    let topped = bound.post(&format!("/v1/accounts/{first}/top_ups"), top_up.clone());
+    let top_up_id = topped.created();
+    let transfer = |from: &str, to: &str| {
+        bound.post(
+            "/v1/transfers",
+            json!({"from_account_id": from, "to_account_id": to, "amount": 200, "currency": "USD"}),
+        )
+    };
+    let moved = transfer(&first, &second).created();
+    let told = bound.get(&format!("/v1/accounts/{first}")).ok();
+    assert_eq!(
+        (&told["card_id"], &told["posted"]),
+        (&json!(card), &json!(300))
+    );
+    for path in [
+        format!("/v1/top_ups/{top_up_id}"),
+        format!("/v1/transfers/{moved}"),
+    ] {
+        assert_eq!(bound.get(&path).ok(), client.get(&path).ok(), "{path}");
+    }
+    let ids = |client: &Client, path: &str| -> Vec<String> {
+        let rows = world.list(client, path);
+        rows.iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for list in ["accounts", "top_ups", "transfers", "fees", "ledger_entries"] {
+        let by_link = ids(&client, &format!("/v1/{list}?link_type=user&link_id=u1"));
+        assert_eq!(ids(&bound, &format!("/v1/{list}")), by_link, "{list}");
+        assert!(!by_link.is_empty(), "{list}");
+    }
+    // Of what is there by link nothing is missing.
+    let entries = world.list(&bound, &format!("/v1/accounts/{first}/ledger_entries"));
+    let sum: i64 = entries
+        .iter()
+        .map(|entry| entry["amount"].as_i64().unwrap())
+        .sum();
+    assert_eq!(json!(sum), told["posted"]);
+    // What is not of its cards is not there.
+    let not_there = (404, "not_found", "account_not_found", None);
+    for id in [&world.account, &foreign] {
+        assert_error(&bound.get(&format!("/v1/accounts/{id}")), not_there, id);
+        let path = format!("/v1/accounts/{id}/top_ups");
+        assert_error(&bound.post(&path, top_up.clone()), not_there, id);
+    }
+    let no_sender = (
+        404,
+        "not_found",
+        "account_not_found",
+        Some("from_account_id"),
+    );
+    assert_error(
+        &transfer(&world.account, &first),
+        no_sender,
+        "from the account above",
+    );
+    let no_receiver = (404, "not_found", "account_not_found", Some("to_account_id"));
+    assert_error(&transfer(&first, &foreign), no_receiver, "to another's");
+    let below = bound.post(
+        "/v1/accounts",
+        json!({"program_id": told["program_id"], "parent_id": first}),
+    );
+    assert!(below.status >= 400, "an account of no card");
+}
+
+/// What moves on an account that was opened for a card is told to whoever sees that card.
+#[test]
+fn no_other_card_draws_on_the_account_of_a_card() {
+    let world = World::start();
+    let client = world.client();
+    let own = client.post(
+        "/v1/cards",
+        json!({"account_id": world.account, "funding": "own"}),
+    );
+    own.created();
+    let account = own.json()["account_id"].clone();
+    let refused = |param| (409, "conflict", "account_of_card", Some(param));
+    for (body, param) in [
+        (json!({"account_id": account}), "account_id"),
+        (
+            json!({"account_id": account, "funding": "own"}),
+            "account_id",
+        ),
+        (
+            json!({"account_id": world.account, "wallet_account_ids": [account]}),
+            "wallet_account_ids[0]",
+        ),
+    ] {
+        assert_error(
+            &client.post("/v1/cards", body.clone()),
+            refused(param),
+            &body.to_string(),
+        );
+    }
+    let top_up = json!({"amount": 100, "currency": "USD", "method": "internal"});
+    let path = format!("/v1/accounts/{}/top_ups", account.as_str().unwrap());
+    client.post(&path, top_up).created();
+    let reissue = format!("/v1/cards/{}/reissue", own.json()["id"].as_str().unwrap());
+    let again = client.post(&reissue, json!({"reason": "damaged"}));
+    again.created();
+    assert_eq!(again.json()["account_id"], account, "the next of its chain");
 }
 
 #[test]
@@ -622,8 +769,7 @@ fn a_key_of_a_further_account_is_told_nothing_of_the_card_that_paid_from_it() {
     let merchant = paid["merchant"]["id"].as_str().unwrap();
     let path_by_merchant = format!("{path}?merchant_id={merchant}");
     assert_eq!(world.list(&client, &path_by_merchant).len(), 1);
-    let bound =
-        json!({"name": "b", "scopes": ["accounts:read", "fees:read"], "account_ids": [further]});
+    let bound = json!({"name": "b", "scopes": ["accounts:read", "fees:read", "transactions:read"], "account_ids": [further]});
     let bound = with_key(&client, bound);
     for path in [path.as_str(), "/v1/ledger_entries"] {
         let rows = world.list(&bound, path);

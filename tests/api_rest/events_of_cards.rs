@@ -159,7 +159,11 @@ fn the_account_of_a_card_alone_carries_its_card_and_its_links() {
     );
     assert_eq!(of_card.len(), 1);
     let of_link = |id: &str| told(&switch, &root, &format!("&link_type=user&link_id={id}"));
-    assert_eq!(of_link("bob"), Vec::<Value>::new());
+    assert_eq!(
+        of_link("bob"),
+        of_card,
+        "who sees all of it finds it by what it carries"
+    );
     let ids = |events: &[Value]| {
         events
             .iter()

@@ -121,6 +121,77 @@ fn told_reason(client: &Client, id: &str) -> String {
     told["decision"]["reason"].as_str().unwrap().to_owned()
 }
 
+/// What a filter finds out is told by another route: its scope is asked for beside that of the list.
+#[test]
+fn filters_take_the_scope_of_what_they_tell() {
+    let switch = Switch::start();
+    let client = switch.client();
+    let with = |scopes: &[&str]| with_key(&client, json!({"name": "k", "scopes": scopes}));
+    let listener = with(&["webhooks:read", "alerts:declines"]);
+    let bookkeeper = with(&["accounts:read", "transactions:read"]);
+    let amount = "currency=USD&amount_from=1";
+    for (key, path, scope) in [
+        (&listener, format!("events?{amount}"), "authorizations:read"),
+        (
+            &listener,
+            format!("events/stream?{amount}"),
+            "authorizations:read",
+        ),
+        (
+            &listener,
+            format!("deliveries?{amount}"),
+            "authorizations:read",
+        ),
+        (
+            &listener,
+            "events?merchant_id=M".to_owned(),
+            "authorizations:read",
+        ),
+        (
+            &listener,
+            "deliveries?merchant_id=M".to_owned(),
+            "authorizations:read",
+        ),
+        (
+            &listener,
+            "events?cardholder_id=holder_0000000000001".to_owned(),
+            "cards:read",
+        ),
+        (
+            &bookkeeper,
+            "ledger_entries?cardholder_id=holder_0000000000001".to_owned(),
+            "cards:read",
+        ),
+        (
+            &bookkeeper,
+            "transactions?approval_code=A".to_owned(),
+            "authorizations:read",
+        ),
+        (
+            &bookkeeper,
+            "transactions?token_id=tok_0000000000001".to_owned(),
+            "cards:read",
+        ),
+    ] {
+        let expected = (403, "permission", "scope_missing", Some(scope));
+        assert_error(&key.get(&format!("/v1/{path}")), expected, &path);
+    }
+    listener.get("/v1/events?reason=card_lost").ok();
+    bookkeeper.get("/v1/ledger_entries?merchant_id=M").ok();
+    let deaf = with(&["webhooks:read"]);
+    let expected = (
+        403,
+        "permission",
+        "scope_missing",
+        Some("authorizations:read"),
+    );
+    assert_error(
+        &deaf.get("/v1/events?reason=card_lost&type=webhook_endpoint.*"),
+        expected,
+        "reason",
+    );
+}
+
 #[test]
 fn what_cannot_be_sought_is_named() {
     let switch = Switch::start();

@@ -63,7 +63,8 @@ fn page() -> String {
         let (name, lets) = (scope.name(), scope.lets());
         let _ = writeln!(page, "| `{name}` | {lets} | {} |", marks.join(" | "));
     }
-    page.push_str("\n## Routes\n\nScopes that no route asks for are for routes to come.\n\n");
+    page.push_str("\n## Routes\n\nTwo scopes are asked for beside that of a route: `limits:raise` where controls are loosened, and `alerts:declines`, which is enough for alerts of \
+         declines and for what they tell. Others that no route asks for are for routes to come.\n\n");
     page.push_str("| route | scope | a bound key |\n|---|---|---|\n");
     for Route {
         method,

@@ -234,5 +234,5 @@ fn rows_of_a_batch_are_sent_too() {
     let shown = client.get(&format!("/v1/cards/{card}")).ok();
     assert_eq!(shown["shipping"]["address"], address());
     assert_eq!(rows["data"][1]["error"]["code"], "shipping_of_virtual_card");
-    assert_eq!(rows["data"][1]["error"]["param"], "rows[1].shipping");
+    assert_eq!(rows["data"][1]["error"]["param"], "shipping");
 }

@@ -73,7 +73,11 @@ impl EventFilter {
             amount: self.amount,
         });
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
-        of.filters.extend(bounds::of_linked_events(link_type, id));
+        of.filters.extend(bounds::of_linked_events(
+            link_type,
+            id,
+            self.bounds.is_none(),
+        ));
         of.created(self.created_from, self.created_until);
         let bounds = bounds::of_rows(self.bounds.as_ref(), &Of::EVENTS);
         of.filters.extend(bounds);
