@@ -526,7 +526,9 @@ fn a_body_names_only_what_the_key_sees() {
     let by_link = owner(json!({"links": [{"type": "project", "id": "own"}]}));
     let linked =
         |id: &str| json!({"account_id": own.account, "links": [{"type": "project", "id": id}]});
-    refused(&by_link, "/v1/cards", linked("new"), "account_id");
+    let (status, _, code, param) = by_link.post("/v1/cards", linked("new")).error();
+    let told = (status, &*code, param.as_deref());
+    assert_eq!(told, (403, "key_is_bound", Some("links")));
     by_link.post("/v1/cards", linked("own")).created();
     let exception = json!({"card_id": other.card, "lifts": {"mcc": ["7995"]}, "ends_at": "2099-01-01T00:00:00Z",
                            "reason": "trip"});

@@ -168,12 +168,14 @@ fn a_card_of_its_own_funds_draws_on_a_sub_account() {
     let own = client.get(&format!("/v1/accounts/{own_id}")).ok();
     assert_eq!(own["parent_id"], json!(account_id));
     assert_eq!(own["program_id"], json!(program_id));
-    let second = client.card(&own_id);
+    let second = client.post("/v1/cards", json!({"account_id": own_id}));
+    let (status, _, code, _) = second.error();
+    assert_eq!((status, &*code), (409, "account_of_card"), "it is that card's");
+    let below = json!({"program_id": program_id, "parent_id": own_id});
+    let below = client.post("/v1/accounts", below).created();
+    let second = client.card(&below);
     let second = client.get(&format!("/v1/cards/{second}")).ok();
-    assert_eq!(
-        (&second["funding"], &second["account_id"]),
-        (&json!("shared"), &json!(own_id))
-    );
+    assert_eq!(second["funding"], "shared");
 }
 
 #[test]
