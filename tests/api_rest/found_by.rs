@@ -102,7 +102,7 @@ fn payments_are_found_by_what_decided_and_by_what_was_posted() {
     let no = ("authorization.declined".to_owned(), declined);
     let yes = |id: &str| ("authorization.approved".to_owned(), id.to_owned());
     let limit = told_reason(&client, &no.1);
-    assert_eq!(of(&format!("reason={limit}")), [no.clone()]);
+    assert_eq!(of(&format!("reason={limit}")), std::slice::from_ref(&no));
     assert_eq!(of("reason=card_lost"), []);
     assert_eq!(of("merchant_id=SHOP1"), [no]);
     let of_shop = of("merchant_id=SHOP2");

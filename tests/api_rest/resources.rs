@@ -170,7 +170,11 @@ fn a_card_of_its_own_funds_draws_on_a_sub_account() {
     assert_eq!(own["program_id"], json!(program_id));
     let second = client.post("/v1/cards", json!({"account_id": own_id}));
     let (status, _, code, _) = second.error();
-    assert_eq!((status, &*code), (409, "account_of_card"), "it is that card's");
+    assert_eq!(
+        (status, &*code),
+        (409, "account_of_card"),
+        "it is that card's"
+    );
     let below = json!({"program_id": program_id, "parent_id": own_id});
     let below = client.post("/v1/accounts", below).created();
     let second = client.card(&below);
