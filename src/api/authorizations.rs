@@ -17,6 +17,7 @@ use crate::engine::ids::{
     RiskRuleId, TokenId, TransactionId,
 };
 use crate::engine::money::Currency;
+use crate::engine::scopes::Scope;
 use crate::json::trace::OwnerNames;
 use crate::shard::reply::Reply;
 use crate::store::StoreError;
@@ -202,6 +203,7 @@ pub async fn many(
 }
 
 fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, ApiError> {
+    filters::check_scopes(caller, query, &[("cardholder_id", Scope::CardsRead)])?;
     let (link_type, link_id) = list::link(query)?;
     let (created_from, created_until) = filters::created(query)?;
     let (amounts, merchants) = (filters::amounts(query)?, filters::merchants(query)?);

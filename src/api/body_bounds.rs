@@ -52,11 +52,10 @@ pub async fn check_body(
             (Some(place), About::Program) => {
                 is_of_programs(state, bounds, place.program_id).await?
             }
+            (Some(place), About::Account) if MOVES.contains(&name) => place.is_within(bounds),
             (Some(mut place), About::Account) => {
-                if !MOVES.contains(&name) {
-                    // What is made there is not of the card that the account was opened for.
-                    place.links.clear();
-                }
+                // What is made there is not of the card that the account was opened for.
+                place.links.clear();
                 draws_within(state, bounds, place, &links).await?
             }
             (Some(place), _) => place.is_within(bounds),

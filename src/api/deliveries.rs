@@ -11,6 +11,7 @@ use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, CardholderId, DeliveryId, EventId, ProgramId,
     WebhookEndpointId,
 };
+use crate::engine::scopes::Scope;
 use crate::store::deliveries::{DeliveryFilter, DeliveryOutcome, DeliveryRow};
 use crate::store::events::types::EventType;
 use axum::extract::{Path, State};
@@ -24,9 +25,18 @@ pub async fn many(
     ListQuery(mut query): ListQuery,
 ) -> Result<Response, ApiError> {
     let state = gate.state()?;
+    // A call names its event and no more.
+    let needs = [
+        ("account_id", Scope::AccountsRead),
+        ("card_id", Scope::CardsRead),
+        ("card_chain_id", Scope::CardsRead),
+        ("link_type", Scope::CardsRead),
+        ("authorization_id", Scope::AuthorizationsRead),
+    ];
+    filters::check_scopes(&caller, &query, &needs)?;
+    filters::check_scopes_of_told(&caller, &query)?;
     let (created_from, created_until) = filters::created(&mut query)?;
     let (link_type, link_id) = list::link(&mut query)?;
-    filters::check_scopes_of_told(&caller, &query)?;
     let amounts = filters::amounts(&mut query)?;
     let filter = DeliveryFilter {
         endpoint_id: query.id("webhook_endpoint_id", WebhookEndpointId::PREFIX)?,

@@ -17,6 +17,7 @@ use crate::engine::state::{Account, AccountStatus};
 use crate::engine::time::{Expiry, Timestamp};
 use crate::security::{Pan, SealedPan as SealedNumber, allocate_pan_from_os};
 use crate::shard::reply::Reply;
+use crate::shard::request::ShardRequest;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde::de::value::{BytesDeserializer, Error as BytesError};
@@ -77,6 +78,9 @@ async fn issue_once(state: &ApiState, wanted: &Wanted) -> Result<FullCard, ApiEr
     }
     check_links(state, wanted, &named).await?;
     fees::check_issue(state, wanted.card_id, &named, wanted.order.card_type).await?;
+    if wanted.order.has_own_account {
+        check_is_unused(state, wanted, named.root).await?;
+    }
     let account = match wanted.order.has_own_account {
         false => named,
         true => open_sub_account(state, &named, wanted.sub_account_id).await?,
@@ -166,6 +170,30 @@ async fn check_is_shared(state: &ApiState, account: &Account, param: &str) -> Re
             let message = "the account was opened for a card, which alone draws on it: name the account above it";
             Err(ApiError::conflict("account_of_card", message).with_param(param))
         }
+    }
+}
+
+/// An order that was cut off may have left the account without its card, and somebody may have put other cards on it since.
+async fn check_is_unused(
+    state: &ApiState,
+    wanted: &Wanted,
+    root: AccountId,
+) -> Result<(), ApiError> {
+    let (card_id, account_id) = (wanted.card_id, wanted.sub_account_id);
+    match accounts::find(state, account_id).await {
+        Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(()),
+        found => drop(found?),
+    }
+    let drawn_on = ShardRequest::DrawnOnBy(account_id, card_id);
+    match ask::shard(state, root, drawn_on).await? {
+        Reply::NotFound => Ok(()),
+        Reply::Card(_) => {
+            let message = format!(
+                "this order was cut off, and other cards were put on the account {account_id} that was opened for its card: order it anew"
+            );
+            Err(ApiError::conflict("account_of_card", message).with_param("funding"))
+        }
+        reply => Err(ask::unexpected(&reply)),
     }
 }
 

@@ -100,6 +100,7 @@ pub async fn many(
     let (stan, rrn) = filters::references(&mut query)?;
     let needs = [
         ("token_id", Scope::CardsRead),
+        ("cardholder_id", Scope::CardsRead),
         ("approval_code", Scope::AuthorizationsRead),
     ];
     filters::check_scopes(&caller, &query, &needs)?;

@@ -3,8 +3,8 @@
 
 use super::command::OpenCard;
 use super::event::Refusal;
-use super::ids::AccountId;
-use super::state::State;
+use super::ids::{AccountId, CardId};
+use super::state::{Card, State};
 use arrayvec::ArrayVec;
 
 /// Accounts of a card beside the first.
@@ -12,6 +12,17 @@ pub const FURTHER_ACCOUNTS_MAX: usize = 7;
 
 /// The accounts that a card draws on after its first one, in this order.
 pub type Wallet = ArrayVec<AccountId, FURTHER_ACCOUNTS_MAX>;
+
+/// A card that draws on an account, first or later, and is not this one. All cards are looked through, so it is for what is seldom
+/// asked.
+pub fn drawn_on_by(state: &State, account_id: AccountId, other_than: CardId) -> Option<&Card> {
+    let mut cards = state.cards.iter();
+    cards.find(|card| {
+        let further = card.wallet.iter().flat_map(|wallet| wallet.iter());
+        let mut draws = further.chain([&card.account_id]);
+        card.id != other_than && draws.any(|id| *id == account_id)
+    })
+}
 
 /// Why a card with this wallet cannot be opened, if it cannot. One that is closed by then is no reason: it is
 /// passed over, as one that is closed later is.

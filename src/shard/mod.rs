@@ -16,6 +16,7 @@ pub mod recovery;
 pub mod registry_worker;
 pub mod reply;
 pub mod request;
+mod shown;
 pub mod snapshots;
 pub mod stats;
 pub mod switchboard;

@@ -10,6 +10,7 @@ use super::inbox::Outlet;
 use super::monthly_fees::MonthlyFees;
 use super::reply::{HeldReplies, Replies, Reply, ReplySink, Unavailable};
 use super::request::{Batch, ShardMessage, ShardRequest, Token};
+use super::shown;
 use super::stats::ShardStats;
 use super::told_again::ToldAgain;
 use super::transfers::Carrier;
@@ -19,7 +20,7 @@ use crate::engine::audit::Requester;
 use crate::engine::command::{Action, Authorize, Command, ReleaseCause, ReleaseHold, Withhold};
 use crate::engine::decide::{Outcome, decide};
 use crate::engine::event::{Answer, Event};
-use crate::engine::ids::{AccountId, CardId, TokenId};
+use crate::engine::ids::AccountId;
 use crate::engine::recall::{self, Found};
 use crate::engine::record;
 use crate::engine::registry::RegistryView;
@@ -273,13 +274,16 @@ impl Worker {
         records: &mut RecordBatch,
     ) -> Reply {
         match request {
-            ShardRequest::Account(id) => self.account(id),
-            ShardRequest::Card(id) => self.card(id),
+            ShardRequest::Account(id) => shown::account(&self.state, id),
+            ShardRequest::Card(id) => shown::card(&self.state, id),
+            ShardRequest::DrawnOnBy(account_id, other_than) => {
+                shown::drawn_on_by(&self.state, account_id, other_than)
+            }
             ShardRequest::Spend(of) => match spend::of(&self.state, &of, at) {
                 Some(spent) => Reply::Spend(at, spent),
                 None => Reply::NotFound,
             },
-            ShardRequest::Token(id) => self.token(id),
+            ShardRequest::Token(id) => shown::token(&self.state, id),
             ShardRequest::Command { root, action } => {
                 let mut command = self.command(root, at, action);
                 self.recall(&mut command, space, records);
@@ -422,13 +426,15 @@ impl Worker {
     /// The object that a command of the API was about, as it is now.
     fn object_of(&self, action: &Action) -> Reply {
         let card_id = match action {
-            Action::OpenAccount(open) => return self.account(open.account_id),
-            Action::ChangeAccountStatus(change) => return self.account(change.account_id),
-            Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) => {
-                return self.account(top_up.account_id);
+            Action::OpenAccount(open) => return shown::account(&self.state, open.account_id),
+            Action::ChangeAccountStatus(change) => {
+                return shown::account(&self.state, change.account_id);
             }
-            Action::EndTopUp(end) => return self.account(end.account_id),
-            Action::ChangeAccount(change) => return self.account(change.account_id),
+            Action::TopUp(top_up) | Action::AnnounceTopUp(top_up) => {
+                return shown::account(&self.state, top_up.account_id);
+            }
+            Action::EndTopUp(end) => return shown::account(&self.state, end.account_id),
+            Action::ChangeAccount(change) => return shown::account(&self.state, change.account_id),
             Action::Transfer(transfer) => return self.transfer(transfer.id),
             Action::OpenCard(open) => open.card_id,
             Action::ReplaceCard(replace) => replace.card_id,
@@ -438,8 +444,8 @@ impl Worker {
             Action::ChangeCardHolder(change) => change.card_id,
             Action::ChangeShipping(change) => change.card_id,
             Action::ResetVerificationTries(reset) => reset.card_id,
-            Action::OpenToken(open) => return self.token(open.token_id),
-            Action::ChangeTokenStatus(change) => return self.token(change.token_id),
+            Action::OpenToken(open) => return shown::token(&self.state, open.token_id),
+            Action::ChangeTokenStatus(change) => return shown::token(&self.state, change.token_id),
             Action::Authorize(_)
             | Action::Reverse(_)
             | Action::Advise(_)
@@ -456,24 +462,7 @@ impl Worker {
                 return Reply::Done;
             }
         };
-        self.card(card_id)
-    }
-
-    fn card(&self, id: CardId) -> Reply {
-        self.state.card(id).map_or(Reply::NotFound, |card| {
-            Reply::Card(Box::new(self.state.shown(card)))
-        })
-    }
-
-    fn token(&self, id: TokenId) -> Reply {
-        let token = self.state.tokens.get(id).cloned();
-        token.map_or(Reply::NotFound, |token| Reply::Token(Box::new(token)))
-    }
-
-    fn account(&self, id: AccountId) -> Reply {
-        self.state.account(id).map_or(Reply::NotFound, |account| {
-            Reply::Account(Box::new(account.clone()))
-        })
+        shown::card(&self.state, card_id)
     }
 }
 

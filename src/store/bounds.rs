@@ -271,6 +271,11 @@ fn by_card(bounds: &Bounds, card: &str) -> Filter {
     Filter::by_keys(clause, "card_id", keys)
 }
 
+/// Whose card moved a shared account is known to whoever sees all of its program.
+pub(super) fn see_whole_programs(bounds: Option<&Bounds>) -> bool {
+    bounds.is_none_or(|bounds| bounds.account_ids.is_empty() && bounds.links.is_empty())
+}
+
 /// An account is within bounds.
 pub(super) fn accounts_within(bounds: &Bounds) -> Sql {
     within(bounds, &Of::ACCOUNTS)

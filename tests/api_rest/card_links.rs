@@ -688,6 +688,14 @@ fn a_key_bound_by_link_sees_the_own_accounts_of_its_cards_and_their_money() {
     );
     let no_receiver = (404, "not_found", "account_not_found", Some("to_account_id"));
     assert_error(&transfer(&first, &foreign), no_receiver, "to another's");
+    // Also once a card of another tree has the link.
+    let elsewhere = client.account(told["program_id"].as_str().unwrap());
+    client
+        .post(&format!("/v1/accounts/{elsewhere}/top_ups"), top_up.clone())
+        .created();
+    let card = json!({"account_id": elsewhere, "links": [{"type": "user", "id": "u1"}]});
+    client.post("/v1/cards", card).created();
+    transfer(&second, &first).created();
     let below = bound.post(
         "/v1/accounts",
         json!({"program_id": told["program_id"], "parent_id": first}),

@@ -201,3 +201,58 @@ fn a_batch_of_a_program_whose_master_account_was_changed_meanwhile() {
         assert!(begun > 1, "the rows were no several portions");
     }
 }
+
+/// Its account is there and its card is not: whoever puts another card on it keeps it, and no two know of each other's money.
+#[test]
+fn a_card_whose_own_account_others_draw_on_meanwhile() {
+    for further in [false, true] {
+        let switch = Switch::start();
+        let client = switch.client();
+        let (_, account) = client.program_and_account();
+        let order = |client: &Client| {
+            let client = client.header("Idempotency-Key", "k");
+            client.post(
+                "/v1/cards",
+                json!({"account_id": account, "funding": "own"}),
+            )
+        };
+        let before = switch.journal.durable();
+        order(&client).created();
+        let mut left_over = 0;
+        for kept in before..switch.journal.durable() {
+            let cut = Switch::start_on(switch.disk.cut_after(kept), Options::default());
+            let client = cut.client();
+            cut.projected();
+            let list = client
+                .get(&format!("/v1/accounts?parent_id={account}"))
+                .ok();
+            let Some(own) = list["data"][0]["id"].as_str().map(str::to_owned) else {
+                order(&client).created();
+                continue;
+            };
+            let other = match further {
+                false => json!({"account_id": own}),
+                true => json!({"account_id": account, "wallet_account_ids": [own]}),
+            };
+            let other = client.post("/v1/cards", other);
+            match other.status {
+                // Its card is there already.
+                409 => drop(order(&client).created()),
+                _ => {
+                    other.created();
+                    let (status, _, code, _) = order(&client).error();
+                    assert_eq!(
+                        (status, &*code),
+                        (409, "account_of_card"),
+                        "{kept} records kept"
+                    );
+                    left_over += 1;
+                }
+            }
+        }
+        assert!(
+            left_over > 0,
+            "the account was never there without its card"
+        );
+    }
+}

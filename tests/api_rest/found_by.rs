@@ -172,6 +172,31 @@ fn filters_take_the_scope_of_what_they_tell() {
             "transactions?token_id=tok_0000000000001".to_owned(),
             "cards:read",
         ),
+        (
+            &bookkeeper,
+            "transactions?cardholder_id=holder_0000000000001".to_owned(),
+            "cards:read",
+        ),
+        (
+            &listener,
+            "deliveries?card_id=card_0000000000001".to_owned(),
+            "cards:read",
+        ),
+        (
+            &listener,
+            "deliveries?link_type=user".to_owned(),
+            "cards:read",
+        ),
+        (
+            &listener,
+            "deliveries?account_id=acct_0000000000001".to_owned(),
+            "accounts:read",
+        ),
+        (
+            &listener,
+            "deliveries?authorization_id=auth_0000000000001".to_owned(),
+            "authorizations:read",
+        ),
     ] {
         let expected = (403, "permission", "scope_missing", Some(scope));
         assert_error(&key.get(&format!("/v1/{path}")), expected, &path);

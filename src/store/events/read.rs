@@ -76,7 +76,7 @@ impl EventFilter {
         of.filters.extend(bounds::of_linked_events(
             link_type,
             id,
-            self.bounds.is_none(),
+            bounds::see_whole_programs(self.bounds.as_ref()),
         ));
         of.created(self.created_from, self.created_until);
         let bounds = bounds::of_rows(self.bounds.as_ref(), &Of::EVENTS);
