@@ -150,7 +150,9 @@ pub fn check_store(state: &ApiState) -> Result<(), ApiError> {
     let lag = &state.lag;
     match lag.state() {
         FollowState::Away => Err(store_unavailable()),
-        FollowState::Failed if lag.projected_through() == 0 => Err(never_filled()),
+        FollowState::Failed | FollowState::Refused if lag.projected_through() == 0 => {
+            Err(never_filled())
+        }
         _ => Ok(()),
     }
 }
