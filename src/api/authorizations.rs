@@ -246,20 +246,13 @@ fn filter(caller: &Caller, query: &mut Fields) -> Result<AuthorizationFilter, Ap
 
 /// A limit, a list of some controls, or a risk rule.
 fn rule_id(query: &mut Fields) -> Result<Option<String>, ApiError> {
-    let Some(id) = query.text("rule_id", 40)? else {
-        return Ok(None);
+    let decides = |id: &str| {
+        id.parse::<LimitId>().is_ok()
+            || id.parse::<ControlId>().is_ok()
+            || id.parse::<RiskRuleId>().is_ok()
     };
-    let decides = id.parse::<LimitId>().is_ok()
-        || id.parse::<ControlId>().is_ok()
-        || id.parse::<RiskRuleId>().is_ok();
-    match decides {
-        true => Ok(Some(id)),
-        false => {
-            let message =
-                "rule_id must be the id of a limit, of a list of controls or of a risk rule";
-            Err(ApiError::invalid("id_malformed", "rule_id", message))
-        }
-    }
+    let kinds = "a limit, of a list of controls or of a risk rule";
+    filters::id_of_kinds(query, "rule_id", decides, kinds)
 }
 
 /// What was posted for each of these rows.

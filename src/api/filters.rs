@@ -176,6 +176,23 @@ fn country(query: &mut Fields, name: &str) -> Result<Option<Country>, ApiError> 
     })
 }
 
+/// An id of one of several kinds; `kinds` are the words for them.
+pub fn id_of_kinds(
+    query: &mut Fields,
+    name: &str,
+    is_one: impl Fn(&str) -> bool,
+    kinds: &str,
+) -> Result<Option<String>, ApiError> {
+    let id = query.text(name, 64)?;
+    match id.as_deref().is_none_or(is_one) {
+        true => Ok(id),
+        false => {
+            let message = format!("{name} must be the id of {kinds}");
+            Err(ApiError::invalid("id_malformed", name, message))
+        }
+    }
+}
+
 /// A filter takes the scope of whatever tells what it would find out.
 pub fn check_scopes(
     caller: &Caller,

@@ -119,21 +119,14 @@ fn source_type(query: &mut Fields) -> Result<Option<String>, ApiError> {
 }
 
 fn source_id(query: &mut Fields) -> Result<Option<String>, ApiError> {
-    let Some(id) = query.text("source_id", 64)? else {
-        return Ok(None);
+    let posts = |id: &str| {
+        id.parse::<FeeId>().is_ok()
+            || id.parse::<TopUpId>().is_ok()
+            || id.parse::<TransactionId>().is_ok()
+            || id.parse::<TransferId>().is_ok()
     };
-    let posts = id.parse::<FeeId>().is_ok()
-        || id.parse::<TopUpId>().is_ok()
-        || id.parse::<TransactionId>().is_ok()
-        || id.parse::<TransferId>().is_ok();
-    match posts {
-        true => Ok(Some(id)),
-        false => {
-            let message =
-                "source_id must be the id of a fee, a top-up, a transaction or a transfer";
-            Err(ApiError::invalid("id_malformed", "source_id", message))
-        }
-    }
+    let kinds = "a fee, a top-up, a transaction or a transfer";
+    filters::id_of_kinds(query, "source_id", posts, kinds)
 }
 
 fn malformed() -> ApiError {
