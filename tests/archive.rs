@@ -817,8 +817,12 @@ fn a_snapshot_counts_only_with_its_archive() {
     let lookup = cardswitch::engine::recall::Lookup {
         card_id: CardId(payment.card),
         repeat_key: Default::default(),
-        names: [names_of(&payment.name)].into_iter().collect(),
-        direction: None,
+        sought: [cardswitch::engine::recall::Sought {
+            names: names_of(&payment.name),
+            direction: None,
+        }]
+        .into_iter()
+        .collect(),
     };
     let at = Timestamp(node.clock.load(Ordering::SeqCst));
     let found = archive.find(&lookup, at, &[]).authorizations;

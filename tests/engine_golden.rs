@@ -107,7 +107,7 @@ fn records_of_another_format_are_refused_by_name() {
     for line in text.lines().skip(1) {
         let error = record::read(&bytes_of(line)).unwrap_err();
         let told =
-            "the record has format 1, this program reads format 10; use the version that wrote it";
+            "the record has format 1, this program reads format 11; use the version that wrote it";
         assert_eq!(error.to_string(), told);
     }
 }

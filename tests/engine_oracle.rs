@@ -160,6 +160,10 @@ fn run(mut engine: Engine, mut naive: Naive, steps: &[Step]) -> Engine {
         naive.recall(step);
         let (expected, lines) = naive.decide(step);
         assert_eq!(came, expected, "step {place} of {steps:#?}");
+        if let Some(told) = engine.refund_of {
+            let refund_of = naive.view().refund_of(step);
+            assert_eq!(told, refund_of, "step {place} of {steps:#?}");
+        }
         naive.note(step, expected, lines);
         naive.at = engine.switch.at;
         engine.assert_sound(&naive);

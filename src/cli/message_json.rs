@@ -149,6 +149,7 @@ pub(super) fn authorized(authorized: &Authorized) -> Value {
         "trace": trace::to_json(&authorized.trace),
         "conversion": authorized.conversion.as_deref().map(conversion::to_json),
         "postings": postings(&authorized.postings),
+        "refund_of": authorized.refund_of.map(|id| id.to_string()),
         "limits_given_back": gives_back(&authorized.gives_back),
         "increased": authorized.increased.as_ref().map(|increased| json!({
             "authorization_id": increased.authorization_id.to_string(),
@@ -178,6 +179,7 @@ pub(super) fn advised(advised: &Advised) -> Value {
         })),
         "conversion": advised.conversion.as_deref().map(conversion::to_json),
         "postings": postings(&advised.postings),
+        "refund_of": advised.refund_of.map(|id| id.to_string()),
         "limits_given_back": gives_back(&advised.gives_back),
         "trace": trace::to_json(&advised.trace),
     })

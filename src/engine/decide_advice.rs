@@ -62,6 +62,7 @@ pub(super) fn nothing(registry_version: u64, outcome: AdviceOutcome, flags: Flag
         postings: Postings::default(),
         trace: Checks::default().trace,
         conversion: None,
+        refund_of: None,
         gives_back: Box::default(),
         stands_in_for: None,
         approved_part_minor: None,
@@ -259,7 +260,9 @@ impl Known<'_> {
         let postings = postings::payment(self.account.id, charged_minor, kept);
         let charges = charge::of_payment(self.account, self.card.id, &postings, kept.schedule);
         let payment = &self.advise.payment;
-        let gives_back = refunds::gives_back(self.state, self.command, payment, &postings);
+        let purchase = refunds::purchase(self.state, self.command, payment);
+        let gives_back =
+            refunds::gives_back(self.state, self.command, payment, purchase, &postings);
         Advised {
             registry_version: self.state.registry.version,
             account_id: Some(self.account.id),
@@ -271,6 +274,7 @@ impl Known<'_> {
             postings,
             trace: checks.trace,
             conversion: self.conversion,
+            refund_of: refunds::id_of(purchase),
             gives_back,
             stands_in_for: self.stands_in_for,
             approved_part_minor: self.approved_part_minor,

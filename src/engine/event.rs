@@ -128,6 +128,8 @@ pub struct Authorized {
     pub conversion: Option<Box<Conversion>>,
     /// The card's history is kept, and this is part of it.
     pub keeps_history: bool,
+    /// Of a refund: the payment that its names lead to.
+    pub refund_of: Option<AuthorizationId>,
     /// Of a refund that is posted.
     pub gives_back: GivesBack,
     /// Approved by the switch; the customer decides until then. What is to be posted is held so long.
@@ -208,6 +210,8 @@ pub struct Advised {
     pub trace: Trace,
     /// How the amount came into the account's currency from another one.
     pub conversion: Option<Box<Conversion>>,
+    /// Of a refund: the payment that its names lead to.
+    pub refund_of: Option<AuthorizationId>,
     /// Of a refund that is posted.
     pub gives_back: GivesBack,
     /// The closed authorization in whose place the new one is: what names that means this one from now on.

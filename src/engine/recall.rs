@@ -9,11 +9,12 @@ use super::authorizations::{Authorization, ClosedBy, InBoth};
 use super::command::{Action, Advise, Authorize, Command, Recall, Reverse};
 use super::decide::Outcome;
 use super::event::Event;
-use super::facts::{MatchKeys, RepeatKey};
+use super::facts::{Kind, MatchKey, MatchKeys, RepeatKey};
 use super::first_answer::FirstAnswer;
 use super::ids::{AccountId, AuthorizationId, CardId};
 use super::kinds::{Direction, Treatment};
 use super::matching::{self, Before, Original};
+use super::refunds;
 use super::state::State;
 use super::time::Timestamp;
 use super::tokens;
@@ -77,14 +78,32 @@ pub struct Need {
     pub live: Vec<AuthorizationId>,
 }
 
-/// What to look up: a first answer, and authorizations of a card that share a name with one of these sets.
+/// What to look up: a first answer, and authorizations of a card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
     pub card_id: CardId,
-    pub repeat_key: RepeatKey,
-    pub names: ArrayVec<MatchKeys, 2>,
+    /// Absent where the message is a new one, whatever was answered long ago.
+    pub repeat_key: Option<RepeatKey>,
+    pub sought: SoughtAll,
+}
+
+/// What one message seeks at the most: what it is about, itself, and the payment that it is a refund of.
+pub type SoughtAll = ArrayVec<Sought, 3>;
+
+/// An authorization that shares a name with these, and agrees best with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sought {
+    pub names: MatchKeys,
     /// Only what goes this way.
     pub direction: Option<Direction>,
+}
+
+impl Lookup {
+    /// Every name that something is sought by.
+    pub fn names(&self) -> impl Iterator<Item = MatchKey> {
+        let sought = self.sought.iter();
+        sought.flat_map(|sought| sought.names.stated())
+    }
 }
 
 /// What was found.
@@ -94,10 +113,11 @@ pub struct Found {
     pub authorizations: Vec<Authorization>,
 }
 
-/// What a command needs. A new request needs nothing, and so does what memory can tell by itself.
+/// What a command needs. A new request needs nothing but the payment that it is a refund of, and what memory can tell by
+/// itself needs nothing.
 pub fn need(state: &State, command: &Command) -> Need {
     let (card_id, repeat_key) = match &command.action {
-        Action::Authorize(request) if request.is_marked_repeat => {
+        Action::Authorize(request) if request.is_marked_repeat || request.kind == Kind::Refund => {
             (request.card_id, request.repeat_key)
         }
         Action::Reverse(reverse) => (reverse.card_id, reverse.repeat_key),
@@ -113,7 +133,7 @@ pub fn need(state: &State, command: &Command) -> Need {
         return Need::default();
     }
     let mut need = match &command.action {
-        Action::Authorize(request) => of_repeat(state, command, request),
+        Action::Authorize(request) => of_request(state, command, request),
         Action::Reverse(reverse) => of_reversal(state, command, reverse),
         Action::Advise(advise) => of_advice(state, command, advise),
         _ => Need::default(),
@@ -133,7 +153,7 @@ fn in_memory(state: &State, command: &Command, lookup: &Lookup) -> (Found, Vec<A
     };
     let mut past = Found::default();
     let mut live = Vec::new();
-    for name in lookup.names.iter().flat_map(|names| names.stated()) {
+    for name in lookup.names() {
         for known in state.authorizations.named(lookup.card_id, name) {
             let mut others = past.authorizations.iter();
             if counts(known) {
@@ -143,22 +163,31 @@ fn in_memory(state: &State, command: &Command, lookup: &Lookup) -> (Found, Vec<A
             }
         }
     }
-    let first = state
-        .first_answers
-        .find(lookup.repeat_key, command.at, i64::MAX);
+    let first = lookup.repeat_key;
+    let first = first.and_then(|key| state.first_answers.find(key, command.at, i64::MAX));
     // One that its authorization keeps too is told by that, whatever became of it since.
     let alone = first.filter(|first| !first.is_with_authorization);
     past.first_answer = alone.copied();
     (past, live)
 }
 
-fn of_repeat(state: &State, command: &Command, request: &Authorize) -> Need {
-    let known = matching::before(state, command, request);
-    let lookup = matches!(known, Before::Nothing).then(|| Lookup {
+/// Of one that says it came before, and of a refund.
+fn of_request(state: &State, command: &Command, request: &Authorize) -> Need {
+    let Before::Nothing = matching::before(state, command, request) else {
+        return Need::default();
+    };
+    let mut sought = SoughtAll::new();
+    if request.is_marked_repeat {
+        sought.push(Sought {
+            names: request.match_keys,
+            direction: None,
+        });
+    }
+    sought.extend(purchase_of(state, command, request));
+    let lookup = (!sought.is_empty()).then_some(Lookup {
         card_id: request.card_id,
-        repeat_key: request.repeat_key,
-        names: ArrayVec::from_iter([request.match_keys]),
-        direction: None,
+        repeat_key: request.is_marked_repeat.then_some(request.repeat_key),
+        sought,
     });
     Need {
         lookup,
@@ -166,18 +195,30 @@ fn of_repeat(state: &State, command: &Command, request: &Authorize) -> Need {
     }
 }
 
+/// The payment that this is a refund of, where memory does not know it.
+fn purchase_of(state: &State, command: &Command, payment: &Authorize) -> Option<Sought> {
+    let purchase = refunds::purchase(state, command, payment)?;
+    let is_named = payment.original_keys.stated().next().is_some();
+    (is_named && matches!(purchase, Original::Unknown)).then_some(Sought {
+        names: payment.original_keys,
+        direction: Some(Direction::Debit),
+    })
+}
+
 fn of_reversal(state: &State, command: &Command, reverse: &Reverse) -> Need {
     let keys = &reverse.original_keys;
     let original = matching::original(state, command, reverse.card_id, keys, None);
-    let names: ArrayVec<MatchKeys, 2> = match original {
-        Original::Unknown => ArrayVec::from_iter([*keys]),
-        _ => ArrayVec::new(),
-    };
-    let lookup = (reverse.is_marked_repeat || !names.is_empty()).then_some(Lookup {
+    let mut sought = SoughtAll::new();
+    if let Original::Unknown = original {
+        sought.push(Sought {
+            names: *keys,
+            direction: None,
+        });
+    }
+    let lookup = (reverse.is_marked_repeat || !sought.is_empty()).then_some(Lookup {
         card_id: reverse.card_id,
-        repeat_key: reverse.repeat_key,
-        names,
-        direction: None,
+        repeat_key: Some(reverse.repeat_key),
+        sought,
     });
     // What was reversed before stays as it is.
     let mut known = closed(original);
@@ -194,19 +235,22 @@ fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
     let direction = Treatment::of(payment.kind).map(|treatment| treatment.direction);
     let keys = &payment.original_keys;
     let original = matching::original(state, command, payment.card_id, keys, direction);
-    let mut names = ArrayVec::new();
+    let mut sought = SoughtAll::new();
     if let Original::Unknown = original {
-        names.push(*keys);
+        let mut seek = |names| sought.push(Sought { names, direction });
+        seek(*keys);
         // By its own names it is known where it came before.
         if payment.match_keys != *keys {
-            names.push(payment.match_keys);
+            seek(payment.match_keys);
         }
     }
-    let lookup = (payment.is_marked_repeat || !names.is_empty()).then_some(Lookup {
+    if opens_refund(original) {
+        sought.extend(purchase_of(state, command, payment));
+    }
+    let lookup = (payment.is_marked_repeat || !sought.is_empty()).then_some(Lookup {
         card_id: payment.card_id,
-        repeat_key: payment.repeat_key,
-        names,
-        direction,
+        repeat_key: Some(payment.repeat_key),
+        sought,
     });
     let mut known = closed(original);
     if !payment.posts {
@@ -217,6 +261,14 @@ fn of_advice(state: &State, command: &Command, advise: &Advise) -> Need {
         known,
         lookup,
         ..Need::default()
+    }
+}
+
+/// What completes a refund that was asked for before is a part of that one, and not looked up by what it paid back.
+fn opens_refund(original: Original) -> bool {
+    match original {
+        Original::Known { authorization, .. } => authorization.posted_at_once,
+        _ => true,
     }
 }
 
@@ -253,7 +305,7 @@ pub fn look_up(
         return recall(root, at, wanted, Found::default());
     };
     let brought = recall(root, at, wanted, find(&lookup));
-    if lookup.names.is_empty() || brings_authorization(brought.as_ref()) {
+    if lookup.sought.is_empty() || brings_authorization(brought.as_ref()) {
         return brought;
     }
     for card_id in tokens::other_cards(state, root, &command.action) {
@@ -296,9 +348,9 @@ pub fn recall(root: AccountId, at: Timestamp, need: Need, found: Found) -> Optio
     };
     if let Some(lookup) = lookup {
         let of_tree = first_answer.filter(|first| first.root == root);
-        recall.first_answer = of_tree.map(|first| (lookup.repeat_key, first));
-        for names in &lookup.names {
-            let best = matching::best(&candidates, names, lookup.direction);
+        recall.first_answer = lookup.repeat_key.zip(of_tree);
+        for Sought { names, direction } in &lookup.sought {
+            let best = matching::best(&candidates, names, *direction);
             let is_new = |best: &&Authorization| {
                 let mut chosen = recall.authorizations.iter();
                 chosen.all(|chosen| chosen.id != best.id)

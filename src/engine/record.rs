@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const ENGINE_VERSION: u16 = 2;
 
 /// The layout of the bytes below; a record of another layout is refused.
-const FORMAT: u8 = 10;
+const FORMAT: u8 = 11;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {

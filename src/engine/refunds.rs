@@ -33,36 +33,55 @@ pub struct UseGivenBack {
     pub amount_minor: i64,
 }
 
-/// The decision on a request, with what its posting gives back.
+/// The decision on a request, with what it is a refund of, and what its posting gives back.
 pub(super) fn decided(
     state: &State,
     command: &Command,
     payment: &Authorize,
     authorized: Authorized,
 ) -> Event {
-    let gives_back = gives_back(state, command, payment, &authorized.postings);
+    let purchase = purchase(state, command, payment);
+    let gives_back = gives_back(state, command, payment, purchase, &authorized.postings);
     Event::Authorized(Authorized {
+        refund_of: id_of(purchase),
         gives_back,
         ..authorized
     })
 }
 
-/// What these postings of a payment give back: nothing, unless it is a refund.
+/// What the names of a refund lead to among the payments of its card; `None` for what is no refund.
+pub(super) fn purchase<'a>(
+    state: &'a State,
+    command: &Command,
+    payment: &Authorize,
+) -> Option<Original<'a>> {
+    let (card_id, keys) = (payment.card_id, &payment.original_keys);
+    let is_refund = payment.kind == Kind::Refund;
+    is_refund.then(|| matching::original(state, command, card_id, keys, Some(Direction::Debit)))
+}
+
+pub(super) fn id_of(purchase: Option<Original>) -> Option<AuthorizationId> {
+    match purchase {
+        Some(Original::Known { authorization, .. }) => Some(authorization.id),
+        _ => None,
+    }
+}
+
+/// What these postings give back of a payment that is a refund of this purchase: nothing, unless it is one.
 pub(super) fn gives_back(
     state: &State,
     command: &Command,
     payment: &Authorize,
+    purchase: Option<Original>,
     postings: &Postings,
 ) -> GivesBack {
     let refunded_minor = refunded(postings);
-    if payment.kind != Kind::Refund || refunded_minor <= 0 {
+    let Some(purchase) = purchase.filter(|_| refunded_minor > 0) else {
         return GivesBack::default();
-    }
+    };
     let Some(card) = state.card_of_tree(command.root, payment.card_id) else {
         return GivesBack::default();
     };
-    let keys = &payment.original_keys;
-    let purchase = matching::original(state, command, card.id, keys, Some(Direction::Debit));
     let given = match purchase {
         Original::Known { authorization, .. } => {
             of_purchase(state, command.at, card, authorization)

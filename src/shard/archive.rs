@@ -255,13 +255,13 @@ impl Archive {
         for item in handed_over.chain(unsent) {
             match item {
                 Forgotten::Authorization(known) if known.card_id == lookup.card_id => {
-                    let mut asked = lookup.names.iter().flat_map(|names| names.stated());
+                    let mut asked = lookup.names();
                     let names = names_of(known);
                     if asked.any(|name| names.contains(&name)) {
                         keep_latest(&mut found.authorizations, known);
                     }
                 }
-                Forgotten::FirstAnswer { key, first, .. } if *key == lookup.repeat_key => {
+                Forgotten::FirstAnswer { key, first, .. } if Some(*key) == lookup.repeat_key => {
                     found.first_answer = Some(*first);
                 }
                 _ => {}

@@ -338,7 +338,8 @@ fn came_of_request<'a>(authorize: &Authorize, authorized: &'a Authorized) -> Cam
         original: authorized
             .increased
             .as_ref()
-            .map(|original| original.authorization_id),
+            .map(|original| original.authorization_id)
+            .or(authorized.refund_of),
         flags: Flags::default(),
         breach: None,
         reason: decline.map(|decline| decline.reason),
@@ -398,7 +399,7 @@ fn came_of_advice<'a>(advise: &Advise, advised: &'a Advised) -> Option<Came<'a>>
         // Nobody was answered with one of ours.
         approval_code: advise.approval_code,
         decline: None,
-        original,
+        original: original.or(advised.refund_of),
         flags: advised.flags,
         breach: advised.breach,
         reason: declined.then_some(DeclineReason::StandInDeclined),

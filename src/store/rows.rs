@@ -215,7 +215,7 @@ table! {
         /// What was posted for it and not returned; below zero for a credit.
         posted_minor: i64,
         message: MessageName,
-        /// The authorization that it became part of.
+        /// The authorization that it became part of, or that it is a refund of.
         original_authorization_id: Option<AuthorizationId>,
         flags: Flags,
         /// Why a request would have been declined where the network had decided; `step` and `rule_id` are of it.

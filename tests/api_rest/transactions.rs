@@ -272,6 +272,51 @@ fn what_becomes_part_of_an_authorization_says_so() {
 }
 
 #[test]
+fn a_refund_names_its_purchase_and_is_found_by_it() {
+    for sql in [Sql::Follows, Sql::StandsStill] {
+        let shop = Shop::start(sql);
+        let purchase = shop.pay(1_000, Kind::Purchase);
+        let refund = |of: Option<&str>, amount| {
+            shop.advise(of, amount, |advise| {
+                posts(advise);
+                advise.payment.kind = Kind::Refund;
+            })
+        };
+        let asks = |amount| {
+            let mut asked = request(&shop.switch, &shop.card_id, amount);
+            let number: AuthorizationId = purchase.parse().unwrap();
+            asked.kind = Kind::Refund;
+            asked.original_keys.by_authority[0] = MatchKey(number.0);
+            let id = asked.authorization_id.to_string();
+            shop.carry_out(Action::Authorize(asked));
+            id
+        };
+        let (first, second) = (refund(Some(&purchase), 300), refund(Some(&purchase), 700));
+        let (asked, declined, other) = (asks(5), asks(0), refund(None, 10));
+        for (id, status, original) in [
+            (&first, "cleared", json!(purchase)),
+            (&second, "cleared", json!(purchase)),
+            (&asked, "pending", json!(purchase)),
+            (&declined, "declined", json!(purchase)),
+            (&other, "cleared", Value::Null),
+        ] {
+            let told = shop.told(id);
+            assert_eq!(told["status"], status, "{told}");
+            assert_eq!(told["original_authorization_id"], original, "{told}");
+        }
+        shop.assert_stands(&purchase, "cleared", 1_000, 1_000);
+        if sql == Sql::Follows {
+            shop.switch.projected();
+            let path = format!("/v1/authorizations?original_authorization_id={purchase}");
+            let data = shop.client().get(&path).ok()["data"].clone();
+            let data = data.as_array().unwrap().iter();
+            let ids: Vec<&str> = data.map(|row| row["id"].as_str().unwrap()).collect();
+            assert_eq!(ids, [&declined, &asked, &second, &first]);
+        }
+    }
+}
+
+#[test]
 fn transactions_and_ledger_entries_are_listed() {
     let shop = Shop::start(Sql::Follows);
     let client = shop.client();

@@ -284,17 +284,25 @@ pub fn any_long_conversation() -> impl Strategy<Value = Vec<Step>> {
         ..Payment::purchase(card, name, Names::all(4), amount)
     };
     let begun = [too_much, refund(21, 7)].map(Step::Authorize);
+    // Of what the conversation was about.
+    let refund_of = |names, name, amount| Payment {
+        of: Names::all(names),
+        ..refund(name, amount)
+    };
+    let advice = |payment| Step::Advise {
+        payment,
+        was_declined: false,
+        is_final: true,
+    };
     let ended = [
         Step::Authorize(too_much),
-        Step::Advise {
-            payment: refund(22, 3),
-            was_declined: false,
-            is_final: true,
-        },
+        advice(refund(22, 3)),
+        Step::Authorize(refund_of(1, 24, 2)),
+        advice(refund_of(2, 26, 4)),
     ];
     let framed = proptest::bool::weighted(0.25);
     (any_short_conversation(), waits, framed).prop_map(move |(steps, waits, is_framed)| {
-        let frame = |steps: &[Step; 2]| steps.clone().into_iter().filter(move |_| is_framed);
+        let frame = |steps: &[Step]| steps.to_vec().into_iter().filter(move |_| is_framed);
         let waits = waits.into_iter().chain(std::iter::repeat(None));
         let steps = frame(&begun).chain(steps).chain(frame(&ended)).zip(waits);
         let steps = steps.flat_map(|(step, minutes)| {

@@ -9,6 +9,8 @@ pub struct Engine {
     pub next_id: u64,
     /// The risk rule that the last request was declined by.
     pub declined_by: Option<RuleId>,
+    /// The place of the purchase that the last step is a refund of, where its account was looked at.
+    pub refund_of: Option<Option<usize>>,
     /// The requests that were approved, in order, each as it was sent.
     pub approvals: Vec<Approval>,
     /// What was forgotten, where that is kept.
@@ -34,6 +36,7 @@ impl Engine {
             switch,
             next_id,
             declined_by: None,
+            refund_of: None,
             approvals: Vec::new(),
             kept: None,
         }
@@ -116,6 +119,7 @@ impl Engine {
 
     pub fn step(&mut self, step: &Step) -> Came {
         let step = &self.resent(step);
+        self.refund_of = None;
         self.next_id += 1;
         let (id, switch) = (self.next_id, &mut self.switch);
         let root_of = |card: u64| root_of_account(account_of_card(card));
@@ -240,6 +244,7 @@ impl Engine {
             }
         };
         assert_conversion(&outcome, step);
+        self.refund_of = refund_of(&outcome);
         self.declined_by = match &outcome {
             Outcome::Event(Event::Authorized(authorized)) => {
                 let decline = authorized.decision.decline();
@@ -457,6 +462,18 @@ pub fn set_place(request: &mut Authorize, place: Place) {
         cryptogram,
         exemption,
     };
+}
+
+/// The place of the purchase that a payment is a refund of, where its account was looked at.
+fn refund_of(outcome: &Outcome) -> Option<Option<usize>> {
+    let (account, refund_of) = match outcome {
+        Outcome::Event(Event::Authorized(authorized)) => {
+            (authorized.account_id, authorized.refund_of)
+        }
+        Outcome::Event(Event::Advised(advised)) => (advised.account_id, advised.refund_of),
+        _ => return None,
+    };
+    account.map(|_| refund_of.map(place_of))
 }
 
 /// Of what was carried out everything is kept of how its amount came about.

@@ -54,8 +54,10 @@ impl Naive {
 
 /// What a message is looked up by where nothing counts any more that it is about.
 struct Lookup {
-    names: Vec<Names>,
-    is_credit: Option<bool>,
+    /// By names, and which way it goes.
+    sought: Vec<(Names, Option<bool>)>,
+    /// Its first answer too.
+    answer: bool,
 }
 
 impl View<'_> {
@@ -84,11 +86,8 @@ impl View<'_> {
         let mut needed = Vec::new();
         if let Some(lookup) = lookup {
             let card = card_of(step);
-            for names in &lookup.names {
-                let names = *names;
-                let found = self
-                    .meant_among(card, names, lookup.is_credit, true)
-                    .place();
+            for (names, is_credit) in &lookup.sought {
+                let found = self.meant_among(card, *names, *is_credit, true).place();
                 let Some(found) = found.filter(|place| !places.contains(place)) else {
                     continue;
                 };
@@ -97,12 +96,13 @@ impl View<'_> {
                 let shares = anew.filter(|anew| {
                     self.is_forgotten(anew)
                         && !places.contains(&anew.place)
-                        && self.is_among(anew, &lookup.names)
+                        && self.is_among(anew, &lookup.sought)
                 });
                 places.extend(shares.map(|anew| anew.place));
             }
             let last = self.last_answer(|other| is_same_message(step, other));
             let alone = last.filter(|(_, told)| !told.is_with_it);
+            let alone = alone.filter(|_| lookup.answer);
             needed.extend(alone.map(|(_, told)| Recall::Answer(told.clone())));
         }
         needed.extend(places.into_iter().map(Recall::Authorization));
@@ -110,25 +110,35 @@ impl View<'_> {
     }
 
     /// Whether it or a part of it shares a name with one of these.
-    fn is_among(&self, known: &Known, all: &[Names]) -> bool {
+    fn is_among(&self, known: &Known, all: &[(Names, Option<bool>)]) -> bool {
         let mut lines = known
             .lines
             .iter()
             .filter(|(_, line)| line.opens_on.is_some() || line.part.is_some());
         lines.any(|(place, _)| {
             let own = self.names_at(*place);
-            all.iter().any(|names| names.share(own))
+            all.iter().any(|(names, _)| names.share(own))
         })
     }
 
-    /// A request that says it is a repeat, and is not known as one.
+    /// A request that says it is a repeat, and is not known as one; a refund of what is not known any more.
     fn lookup_of_request(&self, request: &Payment) -> Option<Lookup> {
         let is_reversed = self.is_reversed(request.card, request.names);
         let is_known = is_reversed || self.answered_before(request, is_reversed).is_some();
-        (is_marked(request.name) && !is_known).then(|| Lookup {
-            names: vec![request.names],
-            is_credit: None,
-        })
+        if is_known {
+            return None;
+        }
+        let answer = is_marked(request.name);
+        let mut sought = vec![];
+        sought.extend(answer.then_some((request.names, None)));
+        sought.extend(self.purchase_sought(request));
+        (!sought.is_empty()).then_some(Lookup { sought, answer })
+    }
+
+    fn purchase_sought(&self, refund: &Payment) -> Option<(Names, Option<bool>)> {
+        let purchase = Some(false);
+        let is_unknown = self.meant(refund.card, refund.of, purchase) == Meant::Unknown;
+        (refund.kind == Kind::Refund && is_unknown).then_some((refund.of, purchase))
     }
 
     fn lookup_of_reversal(
@@ -141,8 +151,8 @@ impl View<'_> {
         let known = meant.place().map(|place| self.of(place));
         let is_unknown = meant == Meant::Unknown;
         let lookup = (is_marked(name) || is_unknown).then(|| Lookup {
-            names: if is_unknown { vec![names] } else { vec![] },
-            is_credit: None,
+            sought: is_unknown.then_some((names, None)).into_iter().collect(),
+            answer: true,
         });
         (known.filter(|known| !known.ended(End::Reversed)), lookup)
     }
@@ -157,14 +167,17 @@ impl View<'_> {
         };
         let known = meant.place().map(|place| self.of(place));
         let is_unknown = meant == Meant::Unknown;
-        let lookup = (is_marked(advice.name) || is_unknown).then(|| {
-            let mut names = vec![];
-            if is_unknown && !advice.asks_only() {
-                names.push(advice.of);
-                names.extend((advice.names != advice.of).then_some(advice.names));
-            }
-            Lookup { names, is_credit }
-        });
+        let mut sought = vec![];
+        if is_unknown && !advice.asks_only() {
+            sought.push((advice.of, is_credit));
+            sought.extend((advice.names != advice.of).then_some((advice.names, is_credit)));
+        }
+        if known.is_none_or(|known| known.posted_at_once) {
+            sought.extend(self.purchase_sought(advice));
+        }
+        let is_wanted = is_marked(advice.name) || is_unknown || !sought.is_empty();
+        let answer = true;
+        let lookup = is_wanted.then_some(Lookup { sought, answer });
         let changes =
             |known: &&Known| advice.posts || known.ended(End::Released) || known.is_taken_back;
         (known.filter(changes), lookup)

@@ -209,6 +209,18 @@ impl View<'_> {
         }
     }
 
+    /// The place of the purchase that a step is a refund of.
+    pub fn refund_of(&self, step: &Step) -> Option<usize> {
+        match step {
+            Step::Authorize(payment) | Step::Advise { payment, .. }
+                if payment.kind == Kind::Refund =>
+            {
+                self.meant(payment.card, payment.of, Some(false)).place()
+            }
+            _ => None,
+        }
+    }
+
     fn given_by(&self, refund: &Payment, of: usize, amount: i64) -> Vec<Given> {
         let card = refund.card;
         let purchase = match self.meant(card, refund.of, Some(false)) {

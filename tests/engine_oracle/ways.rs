@@ -101,6 +101,8 @@ fn the_long_conversations_come_to_every_way_of_coming_back() {
         "reversed already",
         "completed",
         "advised after its end",
+        "a refund of it is asked for",
+        "a refund of it is advised",
         "a repeat, approved",
         "a repeat, declined",
         "a repeat of an advice",
@@ -138,6 +140,7 @@ fn way_back(view: &View, step: &Step, came: &Came, lines: &[Line]) -> &'static s
     let is_answer = |recalled: &Recalled| matches!(recalled.what, Recall::Answer(_));
     let is_answered = now.clone().any(is_answer);
     let changes = back.is_some_and(|back| lines.iter().any(|line| line.of == back));
+    let is_refunded = back.is_some() && view.refund_of(step) == back;
     match (step, came) {
         (Step::Reverse { .. }, Came::Undone(undoing)) if changes => match undoing.what {
             Undid::Part => "reversed by a part of it",
@@ -145,6 +148,8 @@ fn way_back(view: &View, step: &Step, came: &Came, lines: &[Line]) -> &'static s
         },
         (Step::Reverse { .. }, Came::AlreadyReversed) if back.is_some() => "reversed already",
         (Step::Advise { .. }, Came::Advised(_)) if changes => "completed",
+        (Step::Authorize(_), Came::Approved { .. }) if is_refunded => "a refund of it is asked for",
+        (Step::Advise { .. }, Came::Advised(_)) if is_refunded => "a refund of it is advised",
         (Step::Advise { .. }, Came::Advised(_)) if back.is_some() => "advised after its end",
         (Step::Authorize(payment), Came::First(_)) if payment.kind == Kind::Incremental => {
             match back.is_some() || is_answered {

@@ -57,11 +57,11 @@ impl Kept {
             let mut own = own
                 .chain([&known.match_keys])
                 .flat_map(|keys| keys.stated());
-            let asked: Vec<_> = lookup.names.iter().flat_map(|keys| keys.stated()).collect();
+            let asked: Vec<_> = lookup.names().collect();
             known.card_id == lookup.card_id && own.any(|name| asked.contains(&name))
         };
         let mut answers = self.answers.iter().rev();
-        let first = answers.find(|(key, _)| *key == lookup.repeat_key);
+        let first = answers.find(|(key, _)| Some(*key) == lookup.repeat_key);
         Found {
             first_answer: first.map(|(_, first)| *first),
             authorizations: self.authorizations.iter().filter(named).cloned().collect(),

@@ -163,7 +163,12 @@ impl Tables {
     ) -> Result<Found, redb::Error> {
         let read = self.database.begin_read()?;
         let mut found = Found::default();
-        if let Some(stored) = read.open_table(ANSWERS)?.get(lookup.repeat_key.0)? {
+        let answers = read.open_table(ANSWERS)?;
+        let stored = lookup
+            .repeat_key
+            .map(|key| answers.get(key.0))
+            .transpose()?;
+        if let Some(stored) = stored.flatten() {
             let stored = postcard::from_bytes::<StoredAnswer>(stored.value()).ok();
             let oldest = oldest(at, settings.first_answers_on_disk_days);
             let stored = stored.filter(|stored| stored.at > oldest);
@@ -171,7 +176,7 @@ impl Tables {
         }
         let (names, authorizations) = (read.open_table(NAMES)?, read.open_table(AUTHORIZATIONS)?);
         let mut ids: Vec<u64> = Vec::new();
-        for name in lookup.names.iter().flat_map(|names| names.stated()) {
+        for name in lookup.names() {
             let of_name = names.range(every_of(lookup.card_id, name))?;
             for entry in of_name.rev().take(PER_NAME_MAX) {
                 ids.push(entry?.0.value().2);

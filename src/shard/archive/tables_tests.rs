@@ -9,6 +9,7 @@ use crate::engine::first_answer::Asked;
 use crate::engine::ids::{AccountId, ReversalId};
 use crate::engine::kinds::Direction;
 use crate::engine::money::Currency;
+use crate::engine::recall::Sought;
 use redb::backends::InMemoryBackend;
 
 const SETTINGS: ArchiveSettings = ArchiveSettings {
@@ -88,9 +89,13 @@ fn answer(key: u128, at: Timestamp) -> Forgotten {
 fn find(tables: &Tables, number: u64, at: Timestamp) -> Found {
     let lookup = Lookup {
         card_id: CardId(1),
-        repeat_key: RepeatKey(u128::from(number)),
-        names: [names(number)].into_iter().collect(),
-        direction: None,
+        repeat_key: Some(RepeatKey(u128::from(number))),
+        sought: [Sought {
+            names: names(number),
+            direction: None,
+        }]
+        .into_iter()
+        .collect(),
     };
     tables.find(&lookup, at, SETTINGS).unwrap()
 }
