@@ -843,6 +843,9 @@ impl Play {
     fn repeat(&mut self, words: &Words) -> String {
         let mut authorize = self.sent[words.plain(1)].clone();
         authorize.authorization_id = AuthorizationId(self.fresh());
+        if let Some(original) = self.original_of(words) {
+            authorize.original_keys = original.match_keys;
+        }
         for (key, value) in &words.named {
             set(&mut authorize, key, value);
         }

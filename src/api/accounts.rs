@@ -10,7 +10,7 @@ use super::fields;
 use super::guarded::{self, Guarded};
 use super::idempotency::{Success, Write, once};
 use super::list::{self, ListQuery, store_error};
-use super::{ApiState, Gate, account_settings, ask, cards, filters, programs};
+use super::{ApiState, Gate, account_settings, ask, cards, filters, issue, programs};
 use crate::engine::approvals::GuardedWrite;
 use crate::engine::command::{AccountStatusChange, Action, ChangeAccountStatus, OpenAccount};
 use crate::engine::controls::Controls;
@@ -61,6 +61,7 @@ pub async fn carry_out(write: Write) -> Result<Success, ApiError> {
             // Opened by a try that was cut off, it is there, however its parent is now.
             if find(&state, account_id).await.is_err() {
                 check_parent(&parent, program_id)?;
+                issue::check_is_shared(&state, &parent, "parent_id").await?;
             }
             if parent.currency != currency {
                 let message = format!(

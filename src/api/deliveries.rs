@@ -35,6 +35,10 @@ pub async fn many(
     ];
     filters::check_scopes(&caller, &query, &needs)?;
     filters::check_scopes_of_told(&caller, &query)?;
+    let object_id = events::object_id(&mut query)?;
+    if let Some(scope) = object_id.as_deref().and_then(events::scope_of_object) {
+        caller.require(scope)?;
+    }
     let (created_from, created_until) = filters::created(&mut query)?;
     let (link_type, link_id) = list::link(&mut query)?;
     let amounts = filters::amounts(&mut query)?;
@@ -49,7 +53,7 @@ pub async fn many(
         account_id: query.id("account_id", AccountId::PREFIX)?,
         card_id: query.id("card_id", CardId::PREFIX)?,
         card_chain_id: query.id("card_chain_id", CardId::PREFIX)?,
-        object_id: events::object_id(&mut query)?,
+        object_id,
         authorization_id: query.id("authorization_id", AuthorizationId::PREFIX)?,
         cardholder_id: query.id("cardholder_id", CardholderId::PREFIX)?,
         reason: filters::reason(&mut query)?,

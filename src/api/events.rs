@@ -138,6 +138,16 @@ fn is_of_link(id: &str) -> bool {
     program_id.is_some_and(|id| id.parse::<ProgramId>().is_ok())
 }
 
+/// What tells of a card or an account by this filter is told to who may read them.
+pub fn scope_of_object(object_id: &str) -> Option<Scope> {
+    let is_card = object_id.parse::<CardId>().is_ok() || object_id == UNKNOWN_CARD;
+    match (is_card, object_id.parse::<AccountId>().is_ok()) {
+        (true, _) => Some(Scope::CardsRead),
+        (_, true) => Some(Scope::AccountsRead),
+        _ => is_of_link(object_id).then_some(Scope::CardsRead),
+    }
+}
+
 /// Of a linked object: a program's id, a type and an id of its own.
 pub const OBJECT_ID_MAX: usize = 18 + 1 + audit::OBJECT_ID_MAX;
 

@@ -163,7 +163,11 @@ async fn check_wallet(state: &ApiState, wanted: &Wanted, named: &Account) -> Res
 }
 
 /// What was opened for a card is that card's alone: what moves on it is told to whoever sees the card.
-async fn check_is_shared(state: &ApiState, account: &Account, param: &str) -> Result<(), ApiError> {
+pub(super) async fn check_is_shared(
+    state: &ApiState,
+    account: &Account,
+    param: &str,
+) -> Result<(), ApiError> {
     match card_links::owner(state, account.root, account.id).await? {
         None => Ok(()),
         Some(_) => {
@@ -173,7 +177,8 @@ async fn check_is_shared(state: &ApiState, account: &Account, param: &str) -> Re
     }
 }
 
-/// An order that was cut off may have left the account without its card, and somebody may have put other cards on it since.
+/// An order that was cut off may have left the account without its card, and somebody may have put other cards on it since,
+/// or accounts below it.
 async fn check_is_unused(
     state: &ApiState,
     wanted: &Wanted,
@@ -184,12 +189,12 @@ async fn check_is_unused(
         Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(()),
         found => drop(found?),
     }
-    let drawn_on = ShardRequest::DrawnOnBy(account_id, card_id);
-    match ask::shard(state, root, drawn_on).await? {
+    let used_by = ShardRequest::UsedBy(account_id, card_id);
+    match ask::shard(state, root, used_by).await? {
         Reply::NotFound => Ok(()),
-        Reply::Card(_) => {
+        Reply::Card(_) | Reply::Account(_) => {
             let message = format!(
-                "this order was cut off, and other cards were put on the account {account_id} that was opened for its card: order it anew"
+                "this order was cut off, and other cards or accounts were put on the account {account_id} that was opened for its card: order it anew"
             );
             Err(ApiError::conflict("account_of_card", message).with_param("funding"))
         }

@@ -359,6 +359,7 @@ fn to_json(link: &KnownLink) -> Value {
         "id": link.key.id,
         "program_id": link.key.program_id.to_string(),
         "status": link.status.name(),
+        "cards": link.cards,
         "controls": controls.map_or(json!({}), controls_json::to_json),
         "root_account_id": match link.trees {
             LinkedTrees::One(root) => Some(root.to_string()),

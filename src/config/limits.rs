@@ -99,6 +99,12 @@ impl Limits {
                 return Err(WrongKey::new(&["limits", key], &what));
             }
         }
+        // What a message needs of the forgotten comes back for as long as it takes to decide it.
+        if self.closed_per_shard_max == 0 {
+            let key = "closed_per_shard_max";
+            let what = format!("[limits] `{key}` must be 1 or more");
+            return Err(WrongKey::new(&["limits", key], &what));
+        }
         if self.verification_tries_per_day_max > VERIFICATION_TRIES_MAX {
             let key = "verification_tries_per_day_max";
             let what = format!("[limits] `{key}` must be 0 (no bound) to {VERIFICATION_TRIES_MAX}");

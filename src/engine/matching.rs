@@ -170,7 +170,8 @@ pub enum Before<'a> {
 }
 
 /// What is known of a request whose first answer is forgotten. An increment that was reversed alone is known by all
-/// its names only: it may share one with its authorization.
+/// its names only: it may share one with its authorization. What came back for another message is nothing to a request
+/// that does not say that it came before.
 pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> Before<'a> {
     let (card_id, names) = (request.card_id, &request.match_keys);
     if is_reversed_early(state, command, card_id, names) {
@@ -181,6 +182,9 @@ pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> B
     let mut answered: Option<((bool, AuthorizationId), &Answered)> = None;
     for key in names.stated() {
         for known in authorizations(state, command, card_id, key) {
+            if !request.is_marked_repeat && is_only_recalled(state, command.at, known) {
+                continue;
+            }
             let mut parts = known.parts.iter();
             reversed |= known.is_closed_by(ClosedBy::Reversal)
                 && !known.was_taken_back()
@@ -275,6 +279,13 @@ fn still_counts(state: &State, at: Timestamp, known: &Authorization) -> bool {
     let retention_ms = state.registry.settings.closed_retention_ms;
     let from = known.remembered_from();
     from.is_none_or(|from| from.plus_ms(retention_ms) > at)
+}
+
+/// It would be forgotten by now, had no message needed it.
+fn is_only_recalled(state: &State, at: Timestamp, known: &Authorization) -> bool {
+    let retention_ms = state.registry.settings.closed_retention_ms;
+    let closed = known.closed;
+    closed.is_some_and(|closed| closed.at.plus_ms(retention_ms) <= at)
 }
 
 /// The early reversals with this name that still count in the tree of the command.

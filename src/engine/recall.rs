@@ -305,7 +305,7 @@ pub fn look_up(
         return recall(root, at, wanted, Found::default());
     };
     let brought = recall(root, at, wanted, find(&lookup));
-    if lookup.sought.is_empty() || brings_authorization(brought.as_ref()) {
+    if lookup.sought.is_empty() || brings_what_it_is_about(command, brought.as_ref()) {
         return brought;
     }
     for card_id in tokens::other_cards(state, root, &command.action) {
@@ -316,7 +316,7 @@ pub fn look_up(
             continue;
         };
         let of_earlier = recall(root, at, wanted, find(&lookup));
-        if brings_authorization(of_earlier.as_ref()) {
+        if brings_what_it_is_about(command, of_earlier.as_ref()) {
             *command = earlier;
             return of_earlier;
         }
@@ -324,11 +324,16 @@ pub fn look_up(
     brought
 }
 
-fn brings_authorization(recall: Option<&Command>) -> bool {
-    recall.is_some_and(|command| match &command.action {
-        Action::Recall(recall) => !recall.authorizations.is_empty(),
-        _ => false,
-    })
+/// Of a request only the very same one counts: a refund has names of its purchase, and is one of the card that is paid back.
+fn brings_what_it_is_about(command: &Command, recall: Option<&Command>) -> bool {
+    let Some(Action::Recall(recall)) = recall.map(|recall| &recall.action) else {
+        return false;
+    };
+    let mut brought = recall.authorizations.iter();
+    match &command.action {
+        Action::Authorize(request) => brought.any(|known| known.answers(request.repeat_key)),
+        _ => brought.next().is_some(),
+    }
 }
 
 /// The command that brings what a message needs, given what was found; `None` where that is nothing.

@@ -5,7 +5,7 @@
 use super::command::{Action, Command};
 use super::decide::Outcome;
 use super::event::{Event, Refusal};
-use super::facts::{MatchKeys, NamedToken};
+use super::facts::{MatchKeys, NamedToken, RepeatKey};
 use super::ids::{AccountId, CardId, TokenId};
 use super::long_list::LongList;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
@@ -272,7 +272,7 @@ pub fn name_card(state: &State, root: AccountId, action: &mut Action) {
         return;
     };
     if let Some(token) = state.token_of_tree(root, id) {
-        let earlier = earlier.and_then(|names| card_of_earlier(state, token.card_id, &names));
+        let earlier = earlier.and_then(|earlier| card_of_earlier(state, token.card_id, earlier));
         *card_id = earlier.unwrap_or(token.card_id);
     }
 }
@@ -281,28 +281,44 @@ pub fn name_card(state: &State, root: AccountId, action: &mut Action) {
 struct ByToken<'a> {
     id: TokenId,
     card_id: &'a mut CardId,
-    /// The names of an earlier message that it is about, or repeats.
-    earlier: Option<MatchKeys>,
+    earlier: Option<Earlier>,
+}
+
+/// The earlier message that one is about.
+#[derive(Clone, Copy)]
+struct Earlier {
+    names: MatchKeys,
+    /// It is that very one, come again, and not another with one of its names.
+    is: Option<RepeatKey>,
+}
+
+impl Earlier {
+    fn with(names: MatchKeys) -> Option<Earlier> {
+        Some(Earlier { names, is: None })
+    }
 }
 
 fn by_token(action: &mut Action) -> Option<ByToken<'_>> {
     let (token, card_id, earlier) = match action {
         Action::Authorize(authorize) => {
-            let earlier = authorize.is_marked_repeat.then_some(authorize.match_keys);
+            let earlier = authorize.is_marked_repeat.then_some(Earlier {
+                names: authorize.match_keys,
+                is: Some(authorize.repeat_key),
+            });
             (authorize.token, &mut authorize.card_id, earlier)
         }
         Action::Withhold(withhold) => {
             let payment = &mut withhold.payment;
-            let earlier = Some(payment.match_keys);
+            let earlier = Earlier::with(payment.match_keys);
             (payment.token, &mut payment.card_id, earlier)
         }
         Action::Advise(advise) => {
             let payment = &mut advise.payment;
-            let earlier = Some(payment.original_keys);
+            let earlier = Earlier::with(payment.original_keys);
             (payment.token, &mut payment.card_id, earlier)
         }
         Action::Reverse(reverse) => {
-            let earlier = Some(reverse.original_keys);
+            let earlier = Earlier::with(reverse.original_keys);
             (reverse.token, &mut reverse.card_id, earlier)
         }
         _ => return None,
@@ -349,11 +365,12 @@ fn chain_from(state: &State, last: CardId) -> impl Iterator<Item = &Card> {
 }
 
 /// The card of this chain, from the last one back, that has what an earlier message was about.
-fn card_of_earlier(state: &State, last: CardId, names: &MatchKeys) -> Option<CardId> {
+fn card_of_earlier(state: &State, last: CardId, earlier: Earlier) -> Option<CardId> {
     let mut chain = chain_from(state, last);
     let has = |card: &&Card| {
-        let mut names = names.stated();
-        names.any(|name| state.authorizations.named(card.id, name).next().is_some())
+        let known = earlier.names.stated();
+        let mut known = known.flat_map(|name| state.authorizations.named(card.id, name));
+        known.any(|known| earlier.is.is_none_or(|key| known.answers(key)))
     };
     chain.find(has).map(|card| card.id)
 }

@@ -30,8 +30,8 @@ pub enum ShardRequest {
     },
     Account(AccountId),
     Card(CardId),
-    /// A card that draws on the account, first or later, and is not this one.
-    DrawnOnBy(AccountId, CardId),
+    /// A card that draws on the account, first or later, and is not this one; or an account below it.
+    UsedBy(AccountId, CardId),
     Token(TokenId),
     /// What is used of limits.
     Spend(SpendOf),

@@ -11,10 +11,14 @@ pub(super) fn card(state: &State, id: CardId) -> Reply {
     })
 }
 
-/// A card that draws on the account, first or later, and is not this one.
-pub(super) fn drawn_on_by(state: &State, account_id: AccountId, other_than: CardId) -> Reply {
-    let found = wallet::drawn_on_by(state, account_id, other_than);
-    found.map_or(Reply::NotFound, |found| card(state, found.id))
+/// A card that draws on the account, first or later, and is not this one; or an account below it.
+pub(super) fn used_by(state: &State, account_id: AccountId, other_than: CardId) -> Reply {
+    if let Some(found) = wallet::drawn_on_by(state, account_id, other_than) {
+        return card(state, found.id);
+    }
+    let mut accounts = state.accounts.iter();
+    let below = accounts.find(|account| account.parent_id == Some(account_id));
+    below.map_or(Reply::NotFound, |below| account(state, below.id))
 }
 
 pub(super) fn token(state: &State, id: TokenId) -> Reply {

@@ -276,8 +276,8 @@ impl Worker {
         match request {
             ShardRequest::Account(id) => shown::account(&self.state, id),
             ShardRequest::Card(id) => shown::card(&self.state, id),
-            ShardRequest::DrawnOnBy(account_id, other_than) => {
-                shown::drawn_on_by(&self.state, account_id, other_than)
+            ShardRequest::UsedBy(account_id, other_than) => {
+                shown::used_by(&self.state, account_id, other_than)
             }
             ShardRequest::Spend(of) => match spend::of(&self.state, &of, at) {
                 Some(spent) => Reply::Spend(at, spent),

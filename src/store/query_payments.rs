@@ -32,7 +32,7 @@ filters! {
         account_id: AccountId,
         program_id: ProgramId,
         cardholder_id: CardholderId,
-        /// What became part of this one.
+        /// What became part of this one, or is a refund of it.
         original_authorization_id: AuthorizationId,
         token_id: TokenId,
         /// What was posted for it.

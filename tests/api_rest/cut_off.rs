@@ -202,13 +202,14 @@ fn a_batch_of_a_program_whose_master_account_was_changed_meanwhile() {
     }
 }
 
-/// Its account is there and its card is not: whoever puts another card on it keeps it, and no two know of each other's money.
+/// Its account is there and its card is not: whoever puts another card on it, or an account below it, keeps it, and no two know
+/// of each other's money.
 #[test]
-fn a_card_whose_own_account_others_draw_on_meanwhile() {
-    for further in [false, true] {
+fn a_card_whose_own_account_others_use_meanwhile() {
+    for used_by in ["card", "wallet", "account", "own account"] {
         let switch = Switch::start();
         let client = switch.client();
-        let (_, account) = client.program_and_account();
+        let (program, account) = client.program_and_account();
         let order = |client: &Client| {
             let client = client.header("Idempotency-Key", "k");
             client.post(
@@ -230,11 +231,19 @@ fn a_card_whose_own_account_others_draw_on_meanwhile() {
                 order(&client).created();
                 continue;
             };
-            let other = match further {
-                false => json!({"account_id": own}),
-                true => json!({"account_id": account, "wallet_account_ids": [own]}),
+            let (path, other) = match used_by {
+                "card" => ("/v1/cards", json!({"account_id": own})),
+                "wallet" => (
+                    "/v1/cards",
+                    json!({"account_id": account, "wallet_account_ids": [own]}),
+                ),
+                "account" => (
+                    "/v1/accounts",
+                    json!({"program_id": program, "parent_id": own}),
+                ),
+                _ => ("/v1/cards", json!({"account_id": own, "funding": "own"})),
             };
-            let other = client.post("/v1/cards", other);
+            let other = client.post(path, other);
             match other.status {
                 // Its card is there already.
                 409 => drop(order(&client).created()),

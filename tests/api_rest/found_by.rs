@@ -194,6 +194,21 @@ fn filters_take_the_scope_of_what_they_tell() {
         ),
         (
             &listener,
+            "deliveries?object_id=card_0000000000001".to_owned(),
+            "cards:read",
+        ),
+        (
+            &listener,
+            "deliveries?object_id=acct_0000000000001".to_owned(),
+            "accounts:read",
+        ),
+        (
+            &listener,
+            "deliveries?object_id=prog_0000000000001/user/u".to_owned(),
+            "cards:read",
+        ),
+        (
+            &listener,
             "deliveries?authorization_id=auth_0000000000001".to_owned(),
             "authorizations:read",
         ),

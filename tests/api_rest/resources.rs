@@ -168,16 +168,21 @@ fn a_card_of_its_own_funds_draws_on_a_sub_account() {
     let own = client.get(&format!("/v1/accounts/{own_id}")).ok();
     assert_eq!(own["parent_id"], json!(account_id));
     assert_eq!(own["program_id"], json!(program_id));
-    let second = client.post("/v1/cards", json!({"account_id": own_id}));
-    let (status, _, code, _) = second.error();
-    assert_eq!(
-        (status, &*code),
-        (409, "account_of_card"),
-        "it is that card's"
-    );
     let below = json!({"program_id": program_id, "parent_id": own_id});
-    let below = client.post("/v1/accounts", below).created();
-    let second = client.card(&below);
+    for refused in [
+        client.post("/v1/cards", json!({"account_id": own_id})),
+        client.post("/v1/accounts", below),
+    ] {
+        let (status, _, code, _) = refused.error();
+        assert_eq!(
+            (status, &*code),
+            (409, "account_of_card"),
+            "it is that card's"
+        );
+    }
+    let beside = json!({"program_id": program_id, "parent_id": account_id});
+    let beside = client.post("/v1/accounts", beside).created();
+    let second = client.card(&beside);
     let second = client.get(&format!("/v1/cards/{second}")).ok();
     assert_eq!(second["funding"], "shared");
 }

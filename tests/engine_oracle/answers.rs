@@ -134,7 +134,7 @@ impl View<'_> {
     ) -> Option<(&Payment, Heard)> {
         let shares = |place: usize| self.names_at(place).share(payment.names);
         let is_named = |(_, line): &&(usize, Line)| line.opens_on.is_some() || line.part.is_some();
-        let of_card = self.nameable(payment.card);
+        let of_card = self.nameable_to(payment);
         let candidates = of_card.filter(|known| {
             known
                 .lines

@@ -302,9 +302,13 @@ pub fn any_long_conversation() -> impl Strategy<Value = Vec<Step>> {
     ];
     let framed = proptest::bool::weighted(0.25);
     (any_short_conversation(), waits, framed).prop_map(move |(steps, waits, is_framed)| {
-        let frame = |steps: &[Step]| steps.to_vec().into_iter().filter(move |_| is_framed);
+        let frame = |steps: &[Step]| match is_framed {
+            true => steps.to_vec(),
+            false => vec![],
+        };
         let waits = waits.into_iter().chain(std::iter::repeat(None));
-        let steps = frame(&begun).chain(steps).chain(frame(&ended)).zip(waits);
+        let steps = frame(&begun).into_iter().chain(steps);
+        let steps = steps.chain(frame(&ended)).zip(waits);
         let steps = steps.flat_map(|(step, minutes)| {
             let wait = minutes.map(|minutes| Step::Wait { minutes });
             std::iter::once(step).chain(wait)

@@ -116,14 +116,15 @@ impl View<'_> {
         reversals.any(|(reversed, _)| reversed.alike(names).is_some())
     }
 
-    pub fn is_reversed(&self, card: u64, names: Names) -> bool {
+    pub fn is_reversed(&self, request: &Payment) -> bool {
+        let (card, names) = (request.card, request.names);
         let is_undone = |known: &Known| {
             let mut lines = known.lines.iter();
             lines.any(|(place, line)| {
                 line.part.is_some() && known.is_undone(*place) && self.names_at(*place) == names
             })
         };
-        let mut known = self.nameable(card);
+        let mut known = self.nameable_to(request);
         // What we took back ourselves, nobody reversed.
         self.is_reversed_early(card, names)
             || known.any(|known| {

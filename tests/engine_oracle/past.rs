@@ -445,6 +445,15 @@ impl View<'_> {
         of_card.filter(|known| !self.is_forgotten(known))
     }
 
+    /// The same for a request: what came back for others is nothing to one that does not say that it came before.
+    pub fn nameable_to(&self, request: &Payment) -> impl Iterator<Item = &Known<'_>> {
+        let is_marked = is_marked(request.name);
+        self.nameable(request.card).filter(move |known| {
+            let lasts = |(since, _): (Timestamp, _)| since.plus_ms(REVERSAL_MS) > self.at;
+            is_marked || known.closed.is_none_or(lasts)
+        })
+    }
+
     pub fn is_forgotten(&self, known: &Known) -> bool {
         let recalls = self.recalled.iter();
         let recalls =

@@ -123,7 +123,7 @@ impl View<'_> {
 
     /// A request that says it is a repeat, and is not known as one; a refund of what is not known any more.
     fn lookup_of_request(&self, request: &Payment) -> Option<Lookup> {
-        let is_reversed = self.is_reversed(request.card, request.names);
+        let is_reversed = self.is_reversed(request);
         let is_known = is_reversed || self.answered_before(request, is_reversed).is_some();
         if is_known {
             return None;

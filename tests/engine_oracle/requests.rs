@@ -158,7 +158,7 @@ impl View<'_> {
             }
             None => {}
         }
-        let is_reversed = self.is_reversed(payment.card, payment.names);
+        let is_reversed = self.is_reversed(payment);
         match self.answered_before(payment, is_reversed) {
             Some((first, heard)) if first.asks() == payment.asks() => {
                 return (Came::First(heard), vec![]);

@@ -25,6 +25,8 @@ const START_MS: i64 = 1_700_000_000_000;
 const APART_MS: i64 = 3_000;
 const CARDS: i64 = 100_000;
 const TIMES: usize = 15;
+const COMMON_RULE: &str = "rule_0000000000001";
+const RARE_RULE: &str = "rule_0000000000002";
 
 fn count() -> i64 {
     let asked = std::env::var("CARDSWITCH_STORE_MANY").ok();
@@ -437,6 +439,35 @@ fn filters(count: i64, half: Timestamp) -> Vec<(&'static str, AuthorizationFilte
             },
         ),
         (
+            "rule, one in 50",
+            F {
+                rule_id: Some(COMMON_RULE.into()),
+                ..any()
+            },
+        ),
+        (
+            "rule, one in 50,000",
+            F {
+                rule_id: Some(RARE_RULE.into()),
+                ..any()
+            },
+        ),
+        (
+            "refunds of a purchase",
+            F {
+                original_authorization_id: Some(AuthorizationId(id(count / 3 / 30 * 30 + 1))),
+                ..any()
+            },
+        ),
+        (
+            "rule and card",
+            F {
+                rule_id: Some(COMMON_RULE.into()),
+                card_id: Some(card),
+                ..any()
+            },
+        ),
+        (
             "two that never meet",
             F {
                 reason: common,
@@ -509,17 +540,18 @@ async fn fill(fixture: &Fixture, count: i64) {
                 "INSERT INTO authorizations (sequence, id, card_id, account_id, program_id, kind, amount_minor, requested_minor, currency, \
                  transaction_minor, transaction_currency, merchant_id, merchant_name, merchant_city, merchant_country, mcc, entry_mode, \
                  channel, network, acquirer_id, terminal_id, rrn, stan, status, result, reason, step, approval_code, available_minor, \
-                 registry_version, engine_version, created_at_ms, trace) \
+                 registry_version, engine_version, created_at_ms, original_authorization_id, rule_id, trace) \
                  SELECT row.i, {}, {}, {}, {}, CASE WHEN row.i % 900 = 1 THEN 'quasi_cash' WHEN row.i % 30 = 2 THEN 'refund' ELSE 'purchase' END, \
                  {amount}, 1, CASE WHEN row.i % 1000 = 7 THEN 'CHF' WHEN row.i % 4 = 1 THEN 'EUR' ELSE 'USD' END, 1, 'USD', \
                  'M' || {}, 'SHOP ' || {}, 'TOWN', CASE WHEN row.i % 3000 = 3 THEN 'NZ' WHEN row.i % 3 = 1 THEN 'DE' ELSE 'US' END, \
                  CASE WHEN row.i % 7000 = 4 THEN 7995 ELSE 5000 + {merchant} % 300 END, 'chip', 'unknown', 'visa', '123456', 'T1', \
                  {}, row.i % 1000000, {status}, CASE WHEN {declined} THEN 'declined' ELSE 'approved' END, {reason}, \
                  CASE WHEN {declined} THEN 'balance' END, CASE WHEN {declined} THEN NULL ELSE 'A' || {} END, 0, 1, 1, \
-                 {START_MS} + row.i * {APART_MS}, {unit} FROM {}",
+                 {START_MS} + row.i * {APART_MS}, CASE WHEN row.i % 30 = 2 THEN {} END, \
+                 CASE WHEN row.i % 50000 = 3 THEN '{RARE_RULE}' WHEN row.i % 50 = 3 THEN '{COMMON_RULE}' END, {unit} FROM {}",
                 id("auth", "row.i"), id("card", &card), id("acct", &format!("({card}) % 10000")), id("prog", &program(&format!("({card})"))),
                 padded(&merchant, 8), padded(&merchant, 5), padded("row.i", 12), padded("row.i % 100000", 5),
-                series(first, last),
+                id("auth", "(row.i - 1)"), series(first, last),
             ))
             .await;
         first = last + 1;

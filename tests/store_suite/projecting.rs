@@ -13,6 +13,7 @@ use cardswitch::engine::link_states::LinkStatus;
 use cardswitch::engine::record::Record;
 use cardswitch::engine::registry::{RegistryAction, RegistryEvent};
 use cardswitch::engine::time::Timestamp;
+use cardswitch::store::events::types::EventType;
 use cardswitch::store::events::{EventFilter, ResponseCodes};
 use cardswitch::store::from_fees::FeeTail;
 use cardswitch::store::from_message;
@@ -106,6 +107,7 @@ async fn the_tables_say_what_the_engine_says(fixture: Fixture) {
         compare_cards(&store, &history).await;
         in_part += compare_authorizations(&store, &history).await;
         compare_money(&fixture).await;
+        compare_types_of_payments(&fixture).await;
         compare_reveals(&fixture, &history).await;
         check_events(&store, &fixture).await;
         store.close().await;
@@ -253,6 +255,7 @@ async fn what_is_charged_is_the_same_whatever_the_batches(fixture: Fixture) {
         assert_same(&fixture.dump().await, &expected);
         compare_accounts(&store, &fixture, &history).await;
         compare_money(&fixture).await;
+        compare_types_of_payments(&fixture).await;
     }
     fees_go_back(&fixture).await;
     for (kind, name) in FeeKind::ALL {
@@ -452,6 +455,17 @@ fn as_in_memory(row: &AuthorizationRow, known: &Authorization) -> Standing {
     )
 }
 
+/// Filters by what a payment is look at events of these types only.
+async fn compare_types_of_payments(fixture: &Fixture) {
+    let types = EventType::ALL.iter().filter(|told| told.may_name_payment());
+    let names: Vec<String> = types.map(|told| format!("'{}'", told.name())).collect();
+    let others = format!(
+        "SELECT COUNT(*) FROM events WHERE authorization_id IS NOT NULL AND event_type NOT IN ({})",
+        names.join(", ")
+    );
+    assert_eq!(fixture.number(&others).await, 0, "events of payments");
+}
+
 /// The tables by themselves: ledger, transactions, authorizations and accounts say the same of money.
 async fn compare_money(fixture: &Fixture) {
     for (what, wrong) in [
@@ -535,9 +549,10 @@ async fn compare_money(fixture: &Fixture) {
         ),
         (
             "something became part of nothing",
-            "authorizations AS m WHERE (status = 'merged') <> \
-             (original_authorization_id IS NOT NULL AND COALESCE(step, '') <> 'answer') \
-             OR status = 'merged' AND NOT EXISTS (SELECT * FROM authorizations AS a \
+            "authorizations AS m WHERE status = 'merged' AND original_authorization_id IS NULL \
+             OR status <> 'merged' AND original_authorization_id IS NOT NULL \
+             AND COALESCE(step, '') <> 'answer' AND kind <> 'refund' \
+             OR original_authorization_id IS NOT NULL AND NOT EXISTS (SELECT * FROM authorizations AS a \
              WHERE a.id = m.original_authorization_id AND a.card_id = m.card_id)",
         ),
     ] {
@@ -624,6 +639,7 @@ async fn every_kind_of_message_moves_rows_of_any_batch(fixture: Fixture) {
     project(&store, &history.records, 3).await;
     compare_accounts(&store, &fixture, &history).await;
     compare_money(&fixture).await;
+    compare_types_of_payments(&fixture).await;
     all_occur(&fixture).await;
     let dump = fixture.dump().await;
     assert_same(&dump, &expected_dump(&fixture, &history.records).await);

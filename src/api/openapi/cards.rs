@@ -408,6 +408,13 @@ fn linked_object() -> Value {
             ("id", said("p1")),
             ("program_id", id("prog")),
             ("status", open_word(&statuses.map(LinkStatus::name))),
+            (
+                "cards",
+                noted(
+                    number(3),
+                    "How many cards are linked to it, closed ones among them.",
+                ),
+            ),
             ("controls", named("Controls")),
             ("root_account_id", or_null(id("acct"))),
             ("spans_account_trees", schema::flag()),

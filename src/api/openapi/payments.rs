@@ -125,7 +125,13 @@ pub fn authorization() -> Value {
         ("token_id", unset(id("tok"))),
         ("kind", open_word(&kinds())),
         ("message", open_word(&words(MessageName::ALL))),
-        ("original_authorization_id", unset(id("auth"))),
+        (
+            "original_authorization_id",
+            noted(
+                unset(id("auth")),
+                "What it became part of; of a refund the payment that it gives back.",
+            ),
+        ),
         ("amount", amount()),
         ("requested_amount", amount()),
         ("posted", amount()),

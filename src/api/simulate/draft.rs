@@ -358,14 +358,19 @@ fn amount(
     let asks_only = matches!(kind, Kind::BalanceInquiry | Kind::AccountVerification);
     let usual = match (what, old) {
         (What::Clearing, Some(row)) => Some(still_held(row)),
-        (What::Refund, Some(row)) => Some(paid(row)),
+        (What::Refund, Some(row)) => paid(row),
         (What::Reversal | What::Authorization, Some(row)) => Some(row.transaction_minor),
         _ => asks_only.then_some(0),
     };
-    let amount_minor = asked
-        .amount_minor
-        .or(usual)
-        .ok_or_else(|| ApiError::invalid("field_missing", "amount", "amount is required"))?;
+    let amount_minor = asked.amount_minor.or(usual).ok_or_else(|| {
+        let message = match (what, old) {
+            (What::Refund, Some(_)) => {
+                "amount is required: nothing was paid for this authorization"
+            }
+            _ => "amount is required",
+        };
+        ApiError::invalid("field_missing", "amount", message)
+    })?;
     Ok(Money {
         amount_minor: amount_minor.clamp(0, AMOUNT_MAX_MINOR),
         currency,
@@ -380,11 +385,13 @@ fn still_held(row: &AuthorizationRow) -> i64 {
     }
 }
 
-fn paid(row: &AuthorizationRow) -> i64 {
-    match row.currency == row.transaction_currency && row.posted_minor > 0 {
+/// What was posted for it, as its merchant counts; of one that was converted, what was asked.
+fn paid(row: &AuthorizationRow) -> Option<i64> {
+    let is_paid = row.posted_minor > 0;
+    is_paid.then_some(match row.currency == row.transaction_currency {
         true => row.posted_minor,
         false => row.transaction_minor,
-    }
+    })
 }
 
 /// A repeat has the numbers of what it repeats; what is about an earlier message has the RRN of that one, and a

@@ -1,6 +1,7 @@
 //! The reads of events: by whoever delivers them, and by the interface.
 
 use super::row::{EventRow, WebhookEndpointRow};
+use super::types::EventType;
 use crate::engine::api_keys::Bounds;
 use crate::engine::ids::{
     AccountId, AuthorizationId, CardId, CardholderId, EventId, ProgramId, WebhookEndpointId,
@@ -72,6 +73,12 @@ impl EventFilter {
             merchant_id: self.merchant_id.as_deref(),
             amount: self.amount,
         });
+        let is_of_payment = self.reason.is_some()
+            || self.merchant_id.is_some()
+            || self.amount != AmountFilter::default();
+        if is_of_payment && self.types.is_empty() {
+            of.filters.push(of_payments());
+        }
         let (link_type, id) = (self.link_type.as_deref(), self.link_id.as_deref());
         of.filters.extend(bounds::of_linked_events(
             link_type,
@@ -83,6 +90,15 @@ impl EventFilter {
         of.filters.extend(bounds);
         of.filters
     }
+}
+
+/// What names a payment is of few types: where very many payments are meant, all that is told of cards and accounts before the
+/// first of them is passed over.
+fn of_payments() -> Filter {
+    let types = EventType::ALL.iter().filter(|told| told.may_name_payment());
+    let types: Vec<String> = types.map(|told| told.name().to_owned()).collect();
+    let clause = Sql::of("authorization_id IS NOT NULL");
+    Filter::by_keys(clause, "event_type", Keys::Known(types)).also_tells_apart()
 }
 
 impl Store {

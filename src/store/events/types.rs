@@ -24,6 +24,21 @@ macro_rules! event_types {
                 match self { $(EventType::$name => Scope::$scope,)* }
             }
 
+            /// Whether some of them name a payment.
+            pub fn may_name_payment(self) -> bool {
+                use EventType::*;
+                let of_payments = [
+                    Scope::AuthorizationsRead,
+                    Scope::AlertsDeclines,
+                    Scope::TransactionsRead,
+                ];
+                of_payments.contains(&self.scope())
+                    || matches!(
+                        self,
+                        BalanceUpdated | FeeCharged | LimitThresholdReached | CardVerificationTriesExceeded
+                    )
+            }
+
             /// When it comes, in one line, for people.
             pub fn when(self) -> &'static str {
                 match self { $(EventType::$name => $when,)* }
