@@ -213,7 +213,7 @@ impl Store {
         };
         loop {
             let keys = self.sought::<R>(search, way, &at, portion);
-            let rows = join::<R>(search.order, &keys, &others, wanted - data.len());
+            let rows = self.join::<R>(search.order, &keys, &others, wanted - data.len());
             let rows = self.fetch_in_time(rows, |row| R::take(row, 0));
             data.extend(rows.await?);
             if data.len() >= wanted || others.is_empty() {
@@ -347,6 +347,37 @@ impl Store {
         sql.push(&format!(" ORDER BY sought {direction} LIMIT {portion}"));
         sql
     }
+
+    /// The rows of these keys that fit.
+    fn join<R: TableRow>(&self, order: Order, keys: &Sql, clauses: &[&Sql], wanted: usize) -> Sql {
+        let (table, key) = (R::TABLE, order.key);
+        let columns: Vec<String> = R::COLUMNS
+            .iter()
+            .map(|column| format!("{table}.{column}"))
+            .collect();
+        let mut sql = Sql::of(&format!("SELECT {} FROM (", columns.join(", ")));
+        sql.append(keys);
+        let mut of_key = format!("{table}.{key} = seek.sought");
+        if let Some(only) = order.only {
+            of_key.push_str(&format!(" AND {table}.{only}"));
+        }
+        sql.push(&match &self.database {
+            Database::Sqlite(_) => format!(") AS seek CROSS JOIN {table} WHERE {of_key}"),
+            // With OFFSET each row is got by its key: a plan that has not counted the rows yet goes through all that one of
+            // the clauses fits, for each key.
+            Database::Postgres(_) => format!(
+                ") AS seek CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {of_key} OFFSET 0) AS {table} \
+                 WHERE 1 = 1"
+            ),
+        });
+        for clause in clauses {
+            sql.push(" AND ");
+            sql.append(clause);
+        }
+        let direction = order.direction();
+        sql.push(&format!(" ORDER BY seek.sought {direction} LIMIT {wanted}"));
+        sql
+    }
 }
 
 impl Way {
@@ -463,28 +494,4 @@ impl Search {
         sql.push(&format!(" ORDER BY {key} {direction} LIMIT {portion}"));
         sql
     }
-}
-
-/// The rows of these keys that fit.
-fn join<R: TableRow>(order: Order, keys: &Sql, clauses: &[&Sql], wanted: usize) -> Sql {
-    let (table, key) = (R::TABLE, order.key);
-    let columns: Vec<String> = R::COLUMNS
-        .iter()
-        .map(|column| format!("{table}.{column}"))
-        .collect();
-    let mut sql = Sql::of(&format!("SELECT {} FROM (", columns.join(", ")));
-    sql.append(keys);
-    sql.push(&format!(
-        ") AS seek CROSS JOIN {table} WHERE {table}.{key} = seek.sought"
-    ));
-    if let Some(only) = order.only {
-        sql.push(&format!(" AND {table}.{only}"));
-    }
-    for clause in clauses {
-        sql.push(" AND ");
-        sql.append(clause);
-    }
-    let direction = order.direction();
-    sql.push(&format!(" ORDER BY seek.sought {direction} LIMIT {wanted}"));
-    sql
 }
