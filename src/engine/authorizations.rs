@@ -2,7 +2,7 @@
 //! message for a while. What opening, changing or closing one does to money does not live here.
 
 use super::event::{ApprovalCode, Standing};
-use super::facts::{MatchKey, MatchKeys, RepeatKey};
+use super::facts::{MatchKey, MatchKeys};
 use super::first_answer::Answered;
 use super::hold_expiry::ByExpiry;
 use super::ids::{AccountId, AuthorizationId, CardId};
@@ -224,11 +224,6 @@ impl Authorization {
         self.is_closed_by(ClosedBy::Reversal)
             && self.parts.iter().all(|part| part.kind == PartKind::Rest)
             && declined.is_some_and(|by| by != by_network)
-    }
-
-    /// Whether it, or an increment of it, is the request with this identity.
-    pub fn answers(&self, key: RepeatKey) -> bool {
-        self.answered().any(|of| of.repeat_key == key)
     }
 
     /// From when on a closed one is remembered; `None` of an open one.

@@ -12,7 +12,7 @@
 
 use super::authorizations::{Authorization, ClosedBy, InBoth, PartKind};
 use super::command::{Authorize, Command};
-use super::facts::{Kind, MatchKey, MatchKeys};
+use super::facts::{Kind, MatchKey, MatchKeys, RepeatKey};
 use super::first_answer::Answered;
 use super::ids::{AuthorizationId, CardId};
 use super::kinds::Direction;
@@ -208,6 +208,11 @@ pub fn before<'a>(state: &'a State, command: &Command, request: &Authorize) -> B
         Some((_, yes)) => Before::Answered(yes),
         None => Before::Nothing,
     }
+}
+
+/// Whether it, or an increment of it, is the request with this identity.
+pub fn answers(known: &Authorization, key: RepeatKey) -> bool {
+    known.answered().any(|of| of.repeat_key == key)
 }
 
 /// Whether an advice under exactly these names was carried out before, by a posting or an increment of this

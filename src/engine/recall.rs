@@ -331,7 +331,9 @@ fn brings_what_it_is_about(command: &Command, recall: Option<&Command>) -> bool 
     };
     let mut brought = recall.authorizations.iter();
     match &command.action {
-        Action::Authorize(request) => brought.any(|known| known.answers(request.repeat_key)),
+        Action::Authorize(request) => {
+            brought.any(|known| matching::answers(known, request.repeat_key))
+        }
         _ => brought.next().is_some(),
     }
 }

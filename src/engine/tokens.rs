@@ -8,6 +8,7 @@ use super::event::{Event, Refusal};
 use super::facts::{MatchKeys, NamedToken, RepeatKey};
 use super::ids::{AccountId, CardId, TokenId};
 use super::long_list::LongList;
+use super::matching;
 use super::slot_index::{Slot, SlotIndex, hash_of_id};
 use super::state::{Card, State};
 use super::time::{Expiry, Timestamp};
@@ -370,7 +371,7 @@ fn card_of_earlier(state: &State, last: CardId, earlier: Earlier) -> Option<Card
     let has = |card: &&Card| {
         let known = earlier.names.stated();
         let mut known = known.flat_map(|name| state.authorizations.named(card.id, name));
-        known.any(|known| earlier.is.is_none_or(|key| known.answers(key)))
+        known.any(|known| earlier.is.is_none_or(|key| matching::answers(known, key)))
     };
     chain.find(has).map(|card| card.id)
 }
