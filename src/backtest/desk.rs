@@ -221,21 +221,22 @@ impl Inner {
 
     fn work(&self) {
         yield_to_others();
-        while let Some(wanted) = self.next() {
-            let looked = catch_unwind(AssertUnwindSafe(|| self.look(&wanted)));
+        while let Some((wanted, until)) = self.next() {
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look(&wanted, until)));
             self.end(&wanted, looked.unwrap_or(Err(Ended::Panicked)));
         }
     }
 
-    /// The next one that waits. Where there is none, the thread ends.
-    fn next(&self) -> Option<Wanted> {
+    /// The next one that waits, and the last record that it looks at: what is durable as it begins. Where there is none, the
+    /// thread ends.
+    fn next(&self) -> Option<(Wanted, Sequence)> {
         let mut kept = self.lock();
         let mut all = kept.all.values_mut();
         let waits = all.find(|seen| seen.status == Status::Queued);
         let next = waits.map(|seen| {
             seen.status = Status::Running;
             seen.of = self.journal.durable();
-            seen.wanted.clone()
+            (seen.wanted.clone(), seen.of)
         });
         kept.is_at_work = next.is_some();
         next
@@ -263,10 +264,9 @@ impl Inner {
         }
     }
 
-    /// Goes through the journal, up to what is durable as it begins.
-    fn look(&self, wanted: &Wanted) -> Result<Value, Ended> {
+    /// Goes through the journal.
+    fn look(&self, wanted: &Wanted, until: Sequence) -> Result<Value, Ended> {
         let days = history::days(wanted.from, wanted.to).ok_or(Ended::NoDays)?;
-        let until = self.journal.durable();
         let unusable = |error: &dyn std::fmt::Display| tracing::warn!(%error, "a snapshot");
         let read_from = |from| self.journal.reader(from);
         let (world, mut reader) = history::begin(&self.journal.storage(), read_from, unusable)?;
