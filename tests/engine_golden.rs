@@ -383,9 +383,10 @@ fn tokens(switch: &mut Switch) {
     let pay = |switch: &mut Switch, id: u64, token| {
         let mut payment = purchase(id, 21, usd(70), &format!("by token {id}"));
         payment.token = token;
-        let mut action = Action::Authorize(payment);
-        name_card(switch.world.shard(root), root, &mut action);
-        switch.command(root, action);
+        let (at, action) = (switch.at, Action::Authorize(payment));
+        let mut command = Command { root, at, action };
+        name_card(switch.world.shard(root), &mut command);
+        switch.command(root, command.action);
     };
     let in_place = NamedToken::InPlaceOfCard(TokenId(31));
     pay(switch, 511, in_place);
@@ -403,9 +404,10 @@ fn tokens(switch: &mut Switch) {
     pay(switch, 516, in_place);
     let mut undo = reversal(602, 0, usd(70), "undo by token", "by token 512");
     undo.token = in_place;
-    let mut undo = Action::Reverse(undo);
-    name_card(switch.world.shard(root), root, &mut undo);
-    switch.command(root, undo);
+    let (at, action) = (switch.at, Action::Reverse(undo));
+    let mut undo = Command { root, at, action };
+    name_card(switch.world.shard(root), &mut undo);
+    switch.command(root, undo.action);
     change(switch, TokenChange::Delete);
     switch.change_status(20, 23, StatusChange::Close);
 }

@@ -890,11 +890,11 @@ proptest! {
         for (tree, stray, wait_ms, action) in asked {
             switch.at = switch.at.plus_ms(wait_ms);
             let root = AccountId(tree * 10);
-            let mut action = in_tree(action, tree, stray == 0);
-            name_card(switch.world.shard(AccountId(tree * 10)), AccountId(tree * 10), &mut action);
-            let command = Command { root, at: switch.at, action: action.clone() };
+            let action = in_tree(action, tree, stray == 0);
+            let mut command = Command { root, at: switch.at, action };
+            name_card(switch.world.shard(root), &mut command);
             touch(switch.world.shard(root), &command);
-            switch.command(root, action);
+            switch.command(root, command.action);
         }
         for state in &switch.world.shards {
             for account in state.accounts.iter() {

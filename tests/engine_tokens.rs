@@ -59,6 +59,7 @@ trait Tokens {
     fn token(&mut self, id: u64, card: u64);
     fn change(&mut self, id: u64, change: TokenChange) -> Outcome;
     fn send(&mut self, action: Action) -> Event;
+    fn come(&mut self, action: Action) -> Outcome;
     fn pay(&mut self, payment: Authorize) -> Authorized;
     fn state(&self, id: u64) -> (TokenStatus, CardId);
 }
@@ -89,13 +90,18 @@ impl Tokens for Switch {
     }
 
     /// As the shard's loop does: the card is put in first.
-    fn send(&mut self, mut action: Action) -> Event {
-        let root = AccountId(ROOT);
-        name_card(self.world.shard(root), root, &mut action);
-        match self.command(root, action) {
+    fn send(&mut self, action: Action) -> Event {
+        match self.come(action) {
             Outcome::Event(event) => event,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn come(&mut self, action: Action) -> Outcome {
+        let (root, at) = (AccountId(ROOT), self.at);
+        let mut command = Command { root, at, action };
+        name_card(self.world.shard(root), &mut command);
+        self.command(root, command.action)
     }
 
     fn pay(&mut self, payment: Authorize) -> Authorized {
@@ -352,16 +358,82 @@ fn the_repeat_of_a_payment_by_token_gets_the_first_answer() {
     switch.token(70, 1);
     switch.pay(by(70, "once"));
     switch.change(70, TokenChange::Suspend);
-    let mut again = Action::Authorize(Authorize {
+    let again = Action::Authorize(Authorize {
         is_marked_repeat: true,
         ..by(70, "once")
     });
-    let root = AccountId(ROOT);
-    name_card(switch.world.shard(root), root, &mut again);
-    assert!(matches!(
-        switch.command(root, again),
-        Outcome::FirstAnswer(_)
-    ));
+    assert!(matches!(switch.come(again), Outcome::FirstAnswer(_)));
+}
+
+/// The card that the token stood for then knows it, whether the network says that it comes again or not.
+#[test]
+fn the_double_of_a_payment_by_token_is_none_of_the_card_that_came_in_the_place_of_the_first() {
+    const MINUTE_MS: i64 = 60_000;
+    for (is_marked, minutes) in [(false, 0), (false, 20), (false, 600), (true, 20)] {
+        let mut switch = switch();
+        switch.token(70, 1);
+        let paid = |name: &str, kind| Authorize {
+            posts: true,
+            kind,
+            ..by(70, name)
+        };
+        let all = [
+            ("paid", Kind::Purchase),
+            ("given", Kind::Refund),
+            ("taken back", Kind::Purchase),
+        ];
+        for (name, kind) in all {
+            assert_eq!(reason(&switch.pay(paid(name, kind))), None);
+        }
+        let by_token = |reverse| Reverse {
+            token: NamedToken::InPlaceOfCard(TokenId(70)),
+            ..reverse
+        };
+        let reverse = |id, name: &str| {
+            let own = format!("reversal of {name}");
+            Action::Reverse(by_token(reversal(id, 0, usd(100), &own, name)))
+        };
+        switch.send(reverse(800, "taken back"));
+        // It comes after its reversal.
+        switch.send(reverse(801, "late"));
+        switch
+            .reissue(3, 1, ReissueReason::Damaged, expiry(2032))
+            .unwrap();
+        switch.at = switch.at.plus_ms(minutes * MINUTE_MS);
+        let before = switch.world.shard(AccountId(ROOT)).account(AccountId(ROOT));
+        let before = before.unwrap().posted_minor;
+        for (name, kind) in all {
+            let again = Authorize {
+                is_marked_repeat: is_marked,
+                authorization_id: AuthorizationId(9_000 + name.len() as u64),
+                ..paid(name, kind)
+            };
+            let came = switch.come(Action::Authorize(again));
+            match (name, came) {
+                ("taken back", Outcome::Event(Event::Authorized(authorized))) => {
+                    let reversed = (Step::Repeat, DeclineReason::ReversedBeforeOriginal);
+                    assert_eq!(reason(&authorized), Some(reversed));
+                }
+                (_, Outcome::FirstAnswer(_)) => {}
+                (name, came) => panic!("{name} after {minutes} minutes: {came:?}"),
+            }
+        }
+        let late = switch.pay(Authorize {
+            is_marked_repeat: is_marked,
+            ..paid("late", Kind::Purchase)
+        });
+        let reversed = (Step::Repeat, DeclineReason::ReversedBeforeOriginal);
+        assert_eq!(reason(&late), Some(reversed));
+        let mut advised = advice(900, 0, usd(100), "late");
+        advised.payment.posts = true;
+        advised.payment.token = NamedToken::InPlaceOfCard(TokenId(70));
+        switch.send(Action::Advise(advised));
+        let after = switch.world.shard(AccountId(ROOT)).account(AccountId(ROOT));
+        assert_eq!(after.unwrap().posted_minor, before);
+        // Another one is the new card's.
+        let other = switch.pay(paid("other", Kind::Purchase));
+        assert_eq!(reason(&other), None);
+    }
 }
 
 #[test]

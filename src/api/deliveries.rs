@@ -36,8 +36,8 @@ pub async fn many(
     filters::check_scopes(&caller, &query, &needs)?;
     filters::check_scopes_of_told(&caller, &query)?;
     let object_id = events::object_id(&mut query)?;
-    if let Some(scope) = object_id.as_deref().and_then(events::scope_of_object) {
-        caller.require(scope)?;
+    if let Some(id) = &object_id {
+        caller.require(events::scope_of_object(id))?;
     }
     let (created_from, created_until) = filters::created(&mut query)?;
     let (link_type, link_id) = list::link(&mut query)?;

@@ -138,14 +138,19 @@ fn is_of_link(id: &str) -> bool {
     program_id.is_some_and(|id| id.parse::<ProgramId>().is_ok())
 }
 
-/// What tells of a card or an account by this filter is told to who may read them.
-pub fn scope_of_object(object_id: &str) -> Option<Scope> {
-    let is_card = object_id.parse::<CardId>().is_ok() || object_id == UNKNOWN_CARD;
-    match (is_card, object_id.parse::<AccountId>().is_ok()) {
-        (true, _) => Some(Scope::CardsRead),
-        (_, true) => Some(Scope::AccountsRead),
-        _ => is_of_link(object_id).then_some(Scope::CardsRead),
-    }
+/// What this filter finds is told to who may read the object.
+pub fn scope_of_object(id: &str) -> Scope {
+    let scopes = [
+        (id.parse::<AccountId>().is_ok(), Scope::AccountsRead),
+        (id.parse::<RiskRuleId>().is_ok(), Scope::RulesRead),
+        (id.parse::<ExceptionId>().is_ok(), Scope::ExceptionsRead),
+        (id.parse::<ApprovalId>().is_ok(), Scope::ApprovalsRead),
+        (id.parse::<ProgramId>().is_ok(), Scope::ProgramsRead),
+        (id.parse::<WebhookEndpointId>().is_ok(), Scope::WebhooksRead),
+    ];
+    let scope = scopes.into_iter().find(|(is, _)| *is);
+    // A card, or a linked object, of which the cards tell.
+    scope.map_or(Scope::CardsRead, |(_, scope)| scope)
 }
 
 /// Of a linked object: a program's id, a type and an id of its own.

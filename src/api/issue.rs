@@ -185,9 +185,15 @@ async fn check_is_unused(
     root: AccountId,
 ) -> Result<(), ApiError> {
     let (card_id, account_id) = (wanted.card_id, wanted.sub_account_id);
-    match accounts::find(state, account_id).await {
+    let left = match accounts::find(state, account_id).await {
         Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(()),
-        found => drop(found?),
+        found => found?,
+    };
+    if left.status == AccountStatus::Closed {
+        let message = format!(
+            "this order was cut off, and the account {account_id} that was opened for its card was closed: order it anew"
+        );
+        return Err(ApiError::conflict("account_closed", message).with_param("funding"));
     }
     let used_by = ShardRequest::UsedBy(account_id, card_id);
     match ask::shard(state, root, used_by).await? {

@@ -287,7 +287,7 @@ fn still_counts(state: &State, at: Timestamp, known: &Authorization) -> bool {
 }
 
 /// It would be forgotten by now, had no message needed it.
-fn is_only_recalled(state: &State, at: Timestamp, known: &Authorization) -> bool {
+pub(super) fn is_only_recalled(state: &State, at: Timestamp, known: &Authorization) -> bool {
     let retention_ms = state.registry.settings.closed_retention_ms;
     let closed = known.closed;
     closed.is_some_and(|closed| closed.at.plus_ms(retention_ms) <= at)

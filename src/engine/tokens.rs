@@ -2,6 +2,7 @@
 //! shard knows of them: for which card each stands, and whether it may pay. Their numbers are in `token_numbers.rs`, the
 //! check of a payment is in `rules/token.rs`.
 
+use super::authorizations::Authorization;
 use super::command::{Action, Command};
 use super::decide::Outcome;
 use super::event::{Event, Refusal};
@@ -263,18 +264,13 @@ impl State {
 
 /// Puts the card into a message that names a token in its place: its number led to the tree, and the shard knows for
 /// which card it stands at this moment. Before the message is decided, so that its record has the card.
-pub fn name_card(state: &State, root: AccountId, action: &mut Action) {
-    let Some(ByToken {
-        id,
-        card_id,
-        earlier,
-    }) = by_token(action)
-    else {
+pub fn name_card(state: &State, command: &mut Command) {
+    let Some(ByToken { id, earlier, .. }) = by_token(&mut command.action) else {
         return;
     };
-    if let Some(token) = state.token_of_tree(root, id) {
-        let earlier = earlier.and_then(|earlier| card_of_earlier(state, token.card_id, earlier));
-        *card_id = earlier.unwrap_or(token.card_id);
+    if let Some(token) = state.token_of_tree(command.root, id) {
+        let earlier = card_of_earlier(state, command, token.card_id, &earlier);
+        set_card(&mut command.action, earlier.unwrap_or(token.card_id));
     }
 }
 
@@ -282,30 +278,41 @@ pub fn name_card(state: &State, root: AccountId, action: &mut Action) {
 struct ByToken<'a> {
     id: TokenId,
     card_id: &'a mut CardId,
-    earlier: Option<Earlier>,
+    earlier: Earlier,
 }
 
-/// The earlier message that one is about.
+/// The earlier message that one is about, or that came again.
 #[derive(Clone, Copy)]
 struct Earlier {
     names: MatchKeys,
-    /// It is that very one, come again, and not another with one of its names.
+    /// It is that very one, and not another with one of its names.
     is: Option<RepeatKey>,
+    /// Its own names, where a reversal may have come before it.
+    own: Option<MatchKeys>,
+    /// It says that it is about an earlier one. Of one that does not, the last card knows by itself.
+    says_so: bool,
 }
 
 impl Earlier {
-    fn with(names: MatchKeys) -> Option<Earlier> {
-        Some(Earlier { names, is: None })
+    fn with(names: MatchKeys) -> Earlier {
+        Earlier {
+            names,
+            is: None,
+            own: None,
+            says_so: true,
+        }
     }
 }
 
 fn by_token(action: &mut Action) -> Option<ByToken<'_>> {
     let (token, card_id, earlier) = match action {
         Action::Authorize(authorize) => {
-            let earlier = authorize.is_marked_repeat.then_some(Earlier {
+            let earlier = Earlier {
                 names: authorize.match_keys,
                 is: Some(authorize.repeat_key),
-            });
+                own: Some(authorize.match_keys),
+                says_so: authorize.is_marked_repeat,
+            };
             (authorize.token, &mut authorize.card_id, earlier)
         }
         Action::Withhold(withhold) => {
@@ -315,7 +322,10 @@ fn by_token(action: &mut Action) -> Option<ByToken<'_>> {
         }
         Action::Advise(advise) => {
             let payment = &mut advise.payment;
-            let earlier = Earlier::with(payment.original_keys);
+            let earlier = Earlier {
+                own: Some(payment.match_keys),
+                ..Earlier::with(payment.original_keys)
+            };
             (payment.token, &mut payment.card_id, earlier)
         }
         Action::Reverse(reverse) => {
@@ -341,7 +351,7 @@ pub(super) fn other_cards(state: &State, root: AccountId, action: &Action) -> Ve
     let Some(ByToken {
         id,
         card_id,
-        earlier: Some(_),
+        earlier: Earlier { says_so: true, .. },
     }) = by_token(&mut action)
     else {
         return Vec::new();
@@ -366,12 +376,26 @@ fn chain_from(state: &State, last: CardId) -> impl Iterator<Item = &Card> {
 }
 
 /// The card of this chain, from the last one back, that has what an earlier message was about.
-fn card_of_earlier(state: &State, last: CardId, earlier: Earlier) -> Option<CardId> {
-    let mut chain = chain_from(state, last);
+fn card_of_earlier(
+    state: &State,
+    command: &Command,
+    last: CardId,
+    earlier: &Earlier,
+) -> Option<CardId> {
+    let mut chain = chain_from(state, last).skip(usize::from(!earlier.says_so));
+    let counts = |known: &Authorization| {
+        earlier.says_so || !matching::is_only_recalled(state, command.at, known)
+    };
     let has = |card: &&Card| {
         let known = earlier.names.stated();
         let mut known = known.flat_map(|name| state.authorizations.named(card.id, name));
-        known.any(|known| earlier.is.is_none_or(|key| matching::answers(known, key)))
+        let is_it = |known: &Authorization| {
+            let is = earlier.is;
+            counts(known) && is.is_none_or(|key| matching::answers(known, key))
+        };
+        let own = earlier.own.as_ref();
+        let is_reversed = |own| matching::is_reversed_early(state, command, card.id, own);
+        known.any(is_it) || own.is_some_and(is_reversed)
     };
     chain.find(has).map(|card| card.id)
 }

@@ -313,9 +313,10 @@ impl Worker {
     }
 
     /// What is asked, with the card for which a token stands.
-    fn command(&self, root: AccountId, at: Timestamp, mut action: Action) -> Command {
-        tokens::name_card(&self.state, root, &mut action);
-        Command { root, at, action }
+    fn command(&self, root: AccountId, at: Timestamp, action: Action) -> Command {
+        let mut command = Command { root, at, action };
+        tokens::name_card(&self.state, &mut command);
+        command
     }
 
     fn first_answer_of(&mut self, command: Command) -> Reply {

@@ -1,6 +1,7 @@
 //! Tokens, as the oracle has them: for which card each stands, and whether it may pay.
 
 use super::*;
+use cardswitch::engine::command::Command;
 use cardswitch::engine::facts::NamedToken;
 use cardswitch::engine::registry::SealedPan;
 use cardswitch::engine::reissue::ReissueReason;
@@ -104,9 +105,10 @@ impl Engine {
         let root = self.root_of_token(token)?;
         let mut payment = purchase(1, 0, usd(1), "x");
         payment.token = ByToken::InPlaceOfCard(token).in_engine();
-        let mut action = Action::Authorize(payment);
-        name_card(self.switch.world.shard(root), root, &mut action);
-        match action {
+        let (at, action) = (self.switch.at, Action::Authorize(payment));
+        let mut command = Command { root, at, action };
+        name_card(self.switch.world.shard(root), &mut command);
+        match command.action {
             Action::Authorize(payment) => Some(payment.card_id.0),
             _ => None,
         }

@@ -26,7 +26,7 @@ impl Kept {
         let at = switch.at;
         let mut command = Command { root, at, action };
         let state = switch.world.shard(root);
-        tokens::name_card(state, root, &mut command.action);
+        tokens::name_card(state, &mut command);
         let recall = recall::look_up(state, &mut command, |lookup| self.find(lookup));
         if let Some(recall) = recall {
             let outcome = switch.command(root, recall.action);
