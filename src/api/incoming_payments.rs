@@ -77,7 +77,11 @@ fn legible(text: &str) -> String {
     let line = words.join(" ");
     let mut masked = ArrayString::<{ 4 * LOOKED_AT_LETTERS }>::from(&line).unwrap_or_default();
     mask_pans(&mut masked, "");
-    masked.chars().take(REFERENCE_LETTERS_MAX).collect()
+    // Digits that were none among those beside them can look like one once they are cut off.
+    let cut: String = masked.chars().take(REFERENCE_LETTERS_MAX).collect();
+    let mut cut = ArrayString::<{ 4 * REFERENCE_LETTERS_MAX }>::from(&cut).unwrap_or_default();
+    mask_pans(&mut cut, "");
+    cut.as_str().to_owned()
 }
 
 /// What became of one.
@@ -445,6 +449,12 @@ mod tests {
         // It begins within what is told, and ends after it.
         let cut = format!("{} 4111-1111-1111-1111", "W".repeat(130));
         assert_eq!(told(&cut), format!("{} 4111-11**", "W".repeat(130)));
+        let told_after = "6¡aA𰀀A¡ 0 A 𑌅 ⷀஞA® 𐴴";
+        let cut = format!(
+            "{}{told_after}4111 1111 1111 1111{told_after}",
+            "W".repeat(104)
+        );
+        assert!(!crate::security::holds_pan(&told(&cut)), "{}", told(&cut));
     }
 
     proptest! {
